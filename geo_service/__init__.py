@@ -1,0 +1,3 @@
+"""Geofenced foot traffic, honest occupancy, and offers that know how full the store is."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What a retailer configures: stores, fences, sensors, campaigns, products and stock."""

@@ -1,0 +1,161 @@
+"""The documents of a site, as a retailer writes them; unknown fields are ignored, absent ones have the defaults here."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z", description="1 to 64 of A-Z a-z 0-9 _ . : -")]
+Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
+Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+Role = Literal["near", "store", "curbside", "zone"]
+Change = Literal["enter", "dwell", "exit", "cross"]
+HoursDocument = dict[str, Any]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Anything a site holds."""
+
+
+class Capacity(Document, frozen=True, kw_only=True):
+    """How many people a store takes: in comfort, and by law."""
+
+    comfort: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    legal: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class Store(Document, frozen=True, kw_only=True):
+    """A physical store."""
+
+    id: Id
+    name: str
+    timezone: str = "UTC"
+    lat: Latitude
+    lon: Longitude
+    address: str | None = None
+    hours: HoursDocument | None = None
+    area_m2: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    capacity: Capacity | None = None
+    services: list[str] = []
+    tags: list[str] = []
+
+
+class Fence(Document, frozen=True, kw_only=True):
+    """A geofence: a GeoJSON Polygon or MultiPolygon, or a Point with a radius.
+
+    `geometry` stays the GeoJSON as written; `geofences/shapes.py` judges it.
+    """
+
+    id: Id
+    geometry: dict[str, Any]
+    radius_m: Annotated[float, msgspec.Meta(gt=0, le=100_000)] | None = None
+    store: Id | None = None
+    role: Role = "zone"
+    dwell_s: Seconds | None = None
+    exit_after_s: Seconds = 60
+    silence_s: Annotated[float, msgspec.Meta(ge=1, le=31_536_000)] = 1800
+    detect: tuple[Change, ...] = ("enter", "dwell", "exit")
+    hours: HoursDocument | None = None
+    timezone: str = "UTC"
+    """Of `hours`; a fence of a store takes the store's when a site is read."""
+    disabled: bool = False
+
+
+class Line(Document, frozen=True, kw_only=True):
+    """What crossing a sensor's line means."""
+
+    in_is: Literal["forward", "backward"] = "forward"
+    zone: Id | None = None
+    from_zone: Id | None = None
+
+
+class Sensor(Document, frozen=True, kw_only=True):
+    """A sensor in a store and how to read it."""
+
+    id: Id
+    store: Id
+    zone: Id | None = None
+    format: str = "native"
+    topic: str | None = None
+    """The topic it publishes to; `geo/v1/sensor/{id}` when not said."""
+    lines: dict[str, Line] = {}
+    role: Literal["door", "camera", "presence", "co2"] = "door"
+    timezone: str | None = None
+    options: dict[str, Any] = {}
+    """What a format needs beyond this, such as the paths of the `mapping` format."""
+
+
+class Caps(Document, frozen=True, kw_only=True):
+    """How often a campaign may speak."""
+
+    per_device: Count | None = None
+    """Ever, to one device."""
+    per_day: Count | None = None
+    """Of the whole campaign, by the store's local day."""
+    min_gap_s: Seconds | None = None
+    """Between two offers of this campaign to one device."""
+    total: Count | None = None
+    budget: Count | None = None
+    """Minor units of money; each sent offer reserves the benefit's `cost`."""
+
+
+class Trigger(Document, frozen=True, kw_only=True):
+    """The crossing that makes a campaign speak."""
+
+    role: Role = "near"
+    type: Change = "enter"
+    dwell_s: Seconds | None = None
+    """For `dwell`: at least this long."""
+
+
+class Campaign(Document, frozen=True, kw_only=True):
+    """An offer and when it may be made."""
+
+    id: Id
+    name: str
+    state: Literal["draft", "active", "paused", "ended"] = "active"
+    starts: datetime | None = None
+    ends: datetime | None = None
+    stores: list[Id] = []
+    tags: list[str] = []
+    """Stores with any of these tags take part too; neither stores nor tags means all."""
+    trigger: Trigger = Trigger()
+    hours: HoursDocument | None = None
+    """Local time of the store."""
+    audience: dict[str, Any] = {}
+    benefit: dict[str, Any] = {}
+    skus: list[str] = []
+    caps: Caps = Caps()
+    channel: str = "push"
+    priority: int = 0
+    holdout: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    expires_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 3600
+
+
+class StockLevel(Document, frozen=True, kw_only=True):
+    """How much of one product a store has, and how much of it is never sold online."""
+
+    store: Id
+    sku: str
+    on_hand: Count
+    safety: Count = 0
+
+
+class Product(Document, frozen=True, kw_only=True):
+    """What is sold."""
+
+    sku: str
+    name: str
+    category: str | None = None
+    price: Any = None
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with a site: where, and why."""
+
+    severity: Literal["error", "warning"]
+    file: str
+    id: str
+    reason: str
