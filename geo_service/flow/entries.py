@@ -1,0 +1,136 @@
+"""Entries of the log: everything that can change a state, in the order in which it counts.
+
+An entry's id is `(milliseconds, sequence)` as Redis Streams make it. Its milliseconds are the only clock of the core: a
+crash, a test and `replay` that read the same entries get the same answer.
+"""
+
+from typing import Literal, NamedTuple, Self
+
+import msgspec
+
+from geo_service.pings.batch import PingBatch
+from sensors.readings import Reading
+
+
+class EntryId(NamedTuple):
+    """Position in one partition's log; ordered; `str()` is the Redis form `ms-seq`."""
+
+    ms: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Read `ms-seq`."""
+        ms, _, seq = (text.decode() if isinstance(text, bytes) else text).partition("-")
+        return cls(int(ms), int(seq or 0))
+
+
+START = EntryId(0, 0)
+"""Before the first entry."""
+
+Purpose = Literal["location", "offers", "analytics"]
+
+
+class Pings(NamedTuple):
+    """Location pings, in arrival order."""
+
+    batch: PingBatch
+
+
+class Readings(msgspec.Struct, frozen=True):
+    """Sensor readings, in arrival order."""
+
+    readings: list[Reading]
+
+
+class Recount(msgspec.Struct, frozen=True):
+    """Somebody counted the people by eye."""
+
+    store: str
+    count: int
+    zone: str | None = None
+    by: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A document of the site, new or changed; `document` None removes it."""
+
+    kind: Literal["store", "fence", "sensor", "campaign", "product", "stock"]
+    id: str
+    document: bytes | None
+    """JSON of the Struct in `catalogue/documents.py`."""
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Changes of the site, applied in order."""
+
+    changes: list[Change]
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """What a person allows from now on; a purpose that is not named stays as it was."""
+
+    device: str
+    purposes: dict[Purpose, bool]
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """Forget this device: leave every fence, keep nothing."""
+
+    device: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Something that the border refused."""
+
+    topic: str
+    reason: str
+
+
+class Refusals(msgspec.Struct, frozen=True):
+    """Refusals, for the record."""
+
+    refusals: list[Refusal]
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A second has passed: whatever is due by the entry's time happens now."""
+
+
+Body = Pings | Readings | Recount | Changes | Consent | Forget | Refusals | Tick
+
+
+class Entry(NamedTuple):
+    """One entry: where it stands in the log, and what it says."""
+
+    id: EntryId
+    body: Body
+
+
+_STRUCTS = {kind.__name__.lower(): kind for kind in (Readings, Recount, Changes, Consent, Forget, Refusals, Tick)}
+_DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in _STRUCTS.items()}
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_body(body: Body) -> tuple[str, bytes]:
+    """The body's kind and bytes, as the log stores them."""
+    if isinstance(body, Pings):
+        return "pings", body.batch.encode()
+    return type(body).__name__.lower(), _encode(body)
+
+
+def decode_body(kind: str, data: bytes) -> Body:
+    """The body that `encode_body` wrote.
+
+    Raises:
+        msgspec.DecodeError: the log holds something that no version of this code wrote.
+    """
+    if kind == "pings":
+        return Pings(PingBatch.decode(data))
+    if kind not in _DECODERS:
+        raise msgspec.DecodeError(f"unknown entry kind {kind!r}")
+    body: Body = _DECODERS[kind].decode(data)
+    return body
