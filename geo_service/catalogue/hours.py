@@ -38,7 +38,9 @@ class Hours:
         exceptions = document.get("exceptions") or {}
         if not isinstance(exceptions, dict):
             raise ValueError("exceptions: must be an object of date: intervals")  # noqa: TRY004 - one kind of refusal
-        self._exceptions = {_date(day): _intervals(spans or [], f"exceptions.{day}") for day, spans in exceptions.items()}
+        self._exceptions = {
+            _date(day): _intervals(spans or [], f"exceptions.{day}") for day, spans in exceptions.items()
+        }
 
     def _spans(self, day: date) -> list[tuple[int, int]]:
         """The day's intervals as epoch milliseconds; local times that do not exist move on by the clock's jump."""

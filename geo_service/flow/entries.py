@@ -4,7 +4,7 @@ An entry's id is `(milliseconds, sequence)` as Redis Streams make it. Its millis
 crash, a test and `replay` that read the same entries get the same answer.
 """
 
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import msgspec
 
@@ -111,7 +111,9 @@ class Entry(NamedTuple):
 
 
 _STRUCTS = {kind.__name__.lower(): kind for kind in (Readings, Recount, Changes, Consent, Forget, Refusals, Tick)}
-_DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in _STRUCTS.items()}
+_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    name: msgspec.msgpack.Decoder(kind) for name, kind in _STRUCTS.items()
+}
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -132,5 +134,4 @@ def decode_body(kind: str, data: bytes) -> Body:
         return Pings(PingBatch.decode(data))
     if kind not in _DECODERS:
         raise msgspec.DecodeError(f"unknown entry kind {kind!r}")
-    body: Body = _DECODERS[kind].decode(data)
-    return body
+    return cast("Body", _DECODERS[kind].decode(data))

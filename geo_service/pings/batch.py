@@ -96,12 +96,16 @@ class PingBatch:
     def decode(cls, data: bytes) -> Self:
         """The batch that `encode` wrote."""
         devices, *columns = _DECODER.decode(data)
-        floats = [np.frombuffer(column, np.float64) for column in columns[1:6]]
+        times, lat, lon, accuracy, speed, heading, flags = columns
         return cls(
             devices.split("\n") if devices else [],
-            np.frombuffer(columns[0], np.int64),
-            *floats,
-            np.frombuffer(columns[6], np.uint8),
+            np.frombuffer(times, np.int64),
+            np.frombuffer(lat, np.float64),
+            np.frombuffer(lon, np.float64),
+            np.frombuffer(accuracy, np.float64),
+            np.frombuffer(speed, np.float64),
+            np.frombuffer(heading, np.float64),
+            np.frombuffer(flags, np.uint8),
         )
 
 
