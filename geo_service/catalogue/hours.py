@@ -33,7 +33,7 @@ class Hours:
         self.zone = _zone(timezone)
         unknown = set(document) - {*DAYS, "exceptions"}
         if unknown:
-            raise ValueError(f"unknown day {sorted(unknown)[0]!r}; use {', '.join(DAYS)} or exceptions")
+            raise ValueError(f"unknown day {min(unknown)!r}; use {', '.join(DAYS)} or exceptions")
         self._week = [_intervals(document.get(day) or [], day) for day in DAYS]
         exceptions = document.get("exceptions") or {}
         if not isinstance(exceptions, dict):
