@@ -11,7 +11,7 @@ flags         0        1        0            bit 0: a mock location
 ```
 
 No Python object per ping exists between the decoder and the crossing. Altitude, battery and what else a phone may send
-is validated and then dropped: what nobody reads, nobody should store.
+is dropped at the border: what nobody reads, nobody should store.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,141 @@
+"""What is wrong with a site beyond its grammar: references, shapes, hours, and places that cannot be meant."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from geo_service.catalogue.documents import Campaign, Fence, Problem, Sensor, Store
+from geo_service.catalogue.hours import Hours
+from geo_service.catalogue.site import FILES, Kind, Site
+from geo_service.errors import InvalidInputError
+from geo_service.geofences.shapes import read_shape
+from sensors.errors import ReadingError
+from sensors.formats import decoder
+
+# Legal time strays from the sun's by up to three hours and a half (western China); beyond it a sign was lost.
+_SOLAR_HOURS_TOLERANCE = 3.6
+# More stores than a mall holds on one coordinate: somebody wrote a city's or a geocoder's default.
+_CROWD = 20
+_WINTER = datetime(2026, 1, 1, tzinfo=UTC)
+
+Found = Iterator[tuple[str, str]]
+"""`(severity, reason)` of one document."""
+
+
+def topic_of(sensor: Sensor) -> str:
+    """The topic that a sensor publishes to."""
+    return sensor.topic or f"geo/v1/sensor/{sensor.id}"
+
+
+def check_site(site: Site) -> list[Problem]:
+    """Every problem of a site that could be read, in the order of its documents."""
+    problems: list[Problem] = []
+
+    def note(kind: Kind, key: str, found: Found) -> None:
+        for severity, reason in found:
+            name = FILES[kind]
+            problems.append(
+                Problem(severity="error" if severity == "error" else "warning", file=name, id=key, reason=reason)
+            )
+
+    crowded = _crowded(site)
+    for store in site.store.values():
+        note("store", store.id, _store(store, crowded))
+    for fence in site.fence.values():
+        note("fence", fence.id, _fence(fence, site))
+    topics = Counter(topic_of(sensor) for sensor in site.sensor.values())
+    for sensor in site.sensor.values():
+        note("sensor", sensor.id, _sensor(sensor, site, topics))
+    for campaign in site.campaign.values():
+        note("campaign", campaign.id, _campaign(campaign, site))
+    for key, level in site.stock.items():
+        note("stock", key, _references(site, [level.store], [level.sku] if site.product else []))
+    return problems
+
+
+def _crowded(site: Site) -> Counter[tuple[float, float]]:
+    counts = Counter((store.lat, store.lon) for store in site.store.values())
+    return Counter({place: count for place, count in counts.items() if count > _CROWD})
+
+
+def _store(store: Store, crowded: Counter[tuple[float, float]]) -> Found:
+    try:
+        hours = Hours(store.hours or {}, store.timezone)
+    except ValueError as error:
+        yield "error", f"hours: {error}"
+    else:
+        yield from _place(store, hours.zone)
+    if (store.lat, store.lon) in crowded:
+        yield "warning", f"lat, lon: shared with {crowded[store.lat, store.lon] - 1} other stores; is it a default?"
+    if store.capacity is not None and store.capacity.comfort > store.capacity.legal:
+        yield "error", "capacity: comfort is above legal"
+
+
+def _place(store: Store, zone: ZoneInfo) -> Found:
+    if abs(store.lat) <= 1 and store.lat == store.lon:
+        yield "error", f"lat, lon: ({store.lat:g}, {store.lon:g}) is where unknown addresses are put, not a store"
+        return
+    if store.timezone == "UTC":
+        return
+    offset = zone.utcoffset(_WINTER)
+    strayed = 0.0 if offset is None else abs((offset.total_seconds() / 3600 - store.lon / 15 + 12) % 24 - 12)
+    if strayed > _SOLAR_HOURS_TOLERANCE:
+        yield "warning", f"lon: {store.lon:g} is {strayed:.0f} hours of sun away from {store.timezone}; is a sign lost?"
+
+
+def _fence(fence: Fence, site: Site) -> Found:
+    yield from _references(site, [fence.store] if fence.store else [], [])
+    if fence.role != "zone" and fence.store is None:
+        yield "warning", f"store: a {fence.role!r} fence without a store starts no visit and no offer"
+    try:
+        Hours(fence.hours or {}, fence.timezone)
+    except ValueError as error:
+        yield "error", f"hours: {error}"
+    try:
+        _, faults = read_shape(fence)
+    except InvalidInputError as error:
+        yield "error", f"geometry: {error}"
+        return
+    for fault in faults:
+        yield "warning", f"geometry: {fault}"
+
+
+def _sensor(sensor: Sensor, site: Site, topics: Counter[str]) -> Found:
+    yield from _references(site, [sensor.store], [])
+    if topics[topic_of(sensor)] > 1:
+        yield "error", f"topic: {topic_of(sensor)!r} belongs to more than one sensor"
+    if any(mark in topic_of(sensor) for mark in "+#"):
+        yield "error", "topic: a sensor publishes to one topic, without + or #"
+    try:
+        decoder(sensor.format)
+    except ReadingError as error:
+        yield "error", f"format: {error}"
+    if sensor.timezone is not None:
+        try:
+            Hours({}, sensor.timezone)
+        except ValueError as error:
+            yield "error", f"timezone: {error}"
+
+
+def _campaign(campaign: Campaign, site: Site) -> Found:
+    yield from _references(site, campaign.stores, campaign.skus if site.product else [])
+    try:
+        Hours(campaign.hours or {}, "UTC")
+    except ValueError as error:
+        yield "error", f"hours: {error}"
+    for name, when in (("starts", campaign.starts), ("ends", campaign.ends)):
+        if when is not None and when.tzinfo is None:
+            yield "error", f"{name}: has no timezone"
+    if campaign.starts and campaign.ends and campaign.starts.tzinfo and campaign.ends.tzinfo:
+        if campaign.ends <= campaign.starts:
+            yield "error", "ends: is not after starts"
+
+
+def _references(site: Site, stores: list[str], skus: list[str]) -> Found:
+    for store in stores:
+        if store not in site.store:
+            yield "error", f"store: {store!r} is not in stores.json"
+    for sku in skus:
+        if sku not in site.product:
+            yield "error", f"sku: {sku!r} is not in products.json"

@@ -1,0 +1,182 @@
+"""A site: everything a retailer configures, read from a folder, judged as a whole, written back.
+
+Reading never stops at the first fault: a site of thousands of rows is mended from one list of problems.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from geo_service.catalogue.documents import (
+    Campaign,
+    Document,
+    Fence,
+    Problem,
+    Product,
+    Sensor,
+    StockLevel,
+    Store,
+)
+from geo_service.decoding import convert
+from geo_service.errors import InvalidInputError
+
+Kind = Literal["store", "fence", "sensor", "campaign", "product", "stock"]
+TYPES: dict[Kind, type[Document]] = {
+    "store": Store,
+    "fence": Fence,
+    "sensor": Sensor,
+    "campaign": Campaign,
+    "product": Product,
+    "stock": StockLevel,
+}
+FILES: dict[Kind, str] = {
+    "store": "stores.json",
+    "fence": "fences.geojson",
+    "sensor": "sensors.json",
+    "campaign": "campaigns.json",
+    "product": "products.json",
+    "stock": "stock.json",
+}
+_FENCE_FIELDS = frozenset(Fence.__struct_fields__)
+
+
+def key_of(kind: Kind, document: Document) -> str:
+    """The id under which a document of this kind is kept; stock has one per store and product."""
+    if kind == "stock":
+        return f"{document.store}/{document.sku}"  # type: ignore[attr-defined]
+    return str(document.sku if kind == "product" else document.id)  # type: ignore[attr-defined]
+
+
+class Site(msgspec.Struct):
+    """The documents, by kind and id, in the order of the files."""
+
+    store: dict[str, Store] = {}
+    fence: dict[str, Fence] = {}
+    sensor: dict[str, Sensor] = {}
+    campaign: dict[str, Campaign] = {}
+    product: dict[str, Product] = {}
+    stock: dict[str, StockLevel] = {}
+
+    def of(self, kind: Kind) -> dict[str, Any]:
+        """The documents of one kind by id."""
+        documents: dict[str, Any] = getattr(self, kind)
+        return documents
+
+    def documents(self) -> Iterator[tuple[Kind, str, Document]]:
+        """All, stores first, so that whatever names a store comes after it."""
+        for kind in TYPES:
+            for key, document in self.of(kind).items():
+                yield kind, key, document
+
+
+def encode_document(document: Document) -> bytes:
+    """Canonical JSON: equal documents are equal bytes."""
+    return msgspec.json.encode(document, order="sorted")
+
+
+_DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(type_) for kind, type_ in TYPES.items()}
+
+
+def decode_document(kind: Kind, data: bytes) -> Any:
+    """The Struct of `encode_document`'s bytes."""
+    return _DECODERS[kind].decode(data)
+
+
+def fence_of_feature(feature: Any) -> Fence:
+    """A GeoJSON Feature as a fence: id and properties beside the geometry as written.
+
+    Raises:
+        InvalidInputError: not a Feature, or properties that do not fit.
+    """
+    if not isinstance(feature, dict) or feature.get("type") != "Feature":
+        raise InvalidInputError("is not a GeoJSON Feature")
+    properties = feature.get("properties") or {}
+    if not isinstance(properties, dict):
+        raise InvalidInputError("must be an object", field="properties")
+    fields = {name: value for name, value in properties.items() if name in _FENCE_FIELDS}
+    fields["id"] = feature.get("id", properties.get("id"))
+    fields["geometry"] = feature.get("geometry")
+    if fields["geometry"] is None:
+        raise InvalidInputError("is missing or null", field="geometry")
+    return convert(fields, Fence)
+
+
+def feature_of_fence(fence: Fence) -> dict[str, Any]:
+    """The GeoJSON Feature that `fence_of_feature` reads back."""
+    fields = msgspec.to_builtins(fence)
+    geometry, fence_id = fields.pop("geometry"), fields.pop("id")
+    return {"type": "Feature", "id": fence_id, "geometry": geometry, "properties": fields}
+
+
+def read_site(folder: Path) -> tuple[Site, list[Problem]]:
+    """Read a folder: what could be read, and every problem found on the way.
+
+    Raises:
+        InvalidInputError: the folder is none, or holds no site at all.
+    """
+    if not folder.is_dir():
+        raise InvalidInputError(f"{folder} is not a folder")
+    if not any((folder / name).is_file() for name in FILES.values()):
+        raise InvalidInputError(f"{folder} holds no site: none of {', '.join(FILES.values())} is there")
+    site, problems = Site(), []
+    for kind, name in FILES.items():
+        path = folder / name
+        if not path.is_file():
+            continue
+        build: Callable[[Any], Document] = fence_of_feature if kind == "fence" else _converter(kind)
+        for index, item in enumerate(_items(path, kind, problems)):
+            try:
+                document = build(item)
+            except InvalidInputError as error:
+                problems.append(Problem(severity="error", file=name, id=_name_of(item, index), reason=str(error)))
+                continue
+            key = key_of(kind, document)
+            if key in site.of(kind):
+                reason = "appears twice; the first one counts"
+                problems.append(Problem(severity="error", file=name, id=key, reason=reason))
+                continue
+            site.of(kind)[key] = document
+    return site, problems
+
+
+def _converter(kind: Kind) -> Callable[[Any], Document]:
+    return lambda item: convert(item, TYPES[kind])
+
+
+def _items(path: Path, kind: Kind, problems: list[Problem]) -> list[Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        problems.append(Problem(severity="error", file=path.name, id="", reason=f"is not JSON: {error}"[:200]))
+        return []
+    if kind == "fence":
+        document = document.get("features") if isinstance(document, dict) else None
+    if not isinstance(document, list):
+        reason = "must be a FeatureCollection with features" if kind == "fence" else "must be a list"
+        problems.append(Problem(severity="error", file=path.name, id="", reason=reason))
+        return []
+    return document
+
+
+def _name_of(item: Any, index: int) -> str:
+    """The id of something that did not decode, or its place in the file."""
+    if isinstance(item, dict):
+        name = item.get("id", item.get("sku"))
+        if isinstance(name, str | int):
+            return str(name)
+    return f"[{index}]"
+
+
+def write_site(site: Site, folder: Path) -> None:
+    """Write a site as `read_site` reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, name in FILES.items():
+        documents = list(site.of(kind).values())
+        if kind == "fence":
+            content: Any = {"type": "FeatureCollection", "features": [feature_of_fence(fence) for fence in documents]}
+        else:
+            content = [msgspec.to_builtins(document) for document in documents]
+        (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,85 @@
+"""Our own ping: `{device, time, lat, lon, accuracy_m?, speed_mps?, heading_deg?, mock?}`, one or a list of up to 500."""
+
+from datetime import datetime
+
+import msgspec
+
+from geo_service.catalogue.documents import Latitude, Longitude
+from geo_service.decoding import decode_json
+from geo_service.errors import InvalidInputError
+from geo_service.ids import require_id
+from geo_service.pings.batch import MOCK
+from geo_service.pings.fields import MAX_PINGS, NAN, Row, heading, time_millis
+
+TOPIC = "geo/v1/ping/"
+_FAR_FUTURE = 1e11
+
+
+class Ping(msgspec.Struct, gc=False):
+    """One fix. Altitude, battery and other fields are accepted and not kept."""
+
+    time: datetime | float
+    lat: Latitude
+    lon: Longitude
+    device: str | None = None
+    accuracy_m: float | None = None
+    speed_mps: float | None = None
+    heading_deg: float | None = None
+    mock: bool | None = None
+
+
+_one = msgspec.json.Decoder(Ping)
+_many = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def decode(payload: bytes, device: str | None) -> tuple[list[Row], list[tuple[int, InvalidInputError]]]:
+    """Rows of one message, and what was refused of it as `(index, refusal)`.
+
+    `device` is who the topic or the credentials say is speaking; None (a back office over HTTP) leaves it to the payload.
+    A list is taken ping by ping: one bad fix does not cost a phone the rest of its backlog.
+
+    Raises:
+        InvalidInputError: nothing of the message can be read.
+    """
+    if payload[:1] != b"[" and payload.lstrip()[:1] != b"[":
+        return [row(decode_json(_one, payload), device)], []
+    raws = decode_json(_many, payload)
+    if not raws:
+        raise InvalidInputError("is an empty list")
+    if len(raws) > MAX_PINGS:
+        raise InvalidInputError(f"holds {len(raws)} pings; send at most {MAX_PINGS} in one message")
+    rows: list[Row] = []
+    refused: list[tuple[int, InvalidInputError]] = []
+    for index, raw in enumerate(raws):
+        try:
+            rows.append(row(decode_json(_one, bytes(raw)), device))
+        except InvalidInputError as error:
+            refused.append((index, error))
+    return rows, refused
+
+
+def row(ping: Ping, device: str | None) -> Row:
+    """The ping's columns.
+
+    Raises:
+        InvalidInputError: another device's id in the payload, no device at all, or a time that is none.
+    """
+    if ping.device is not None and ping.device != device:
+        if device is not None:
+            raise InvalidInputError(f"is {ping.device[:64]!r} but the sender is {device!r}", field="device")
+        device = require_id(ping.device, "device")
+    if device is None:
+        raise InvalidInputError("is missing", field="device")
+    when = ping.time
+    accuracy, speed = ping.accuracy_m, ping.speed_mps
+    return (
+        device,
+        # The usual case in line: this runs once for every ping there is.
+        round(when * 1000) if isinstance(when, float) and 0.0 < when < _FAR_FUTURE else time_millis(when),
+        ping.lat,
+        ping.lon,
+        accuracy if accuracy is not None and accuracy > 0.0 else NAN,
+        speed if speed is not None and speed >= 0.0 else NAN,
+        NAN if ping.heading_deg is None else heading(ping.heading_deg),
+        MOCK if ping.mock else 0,
+    )
