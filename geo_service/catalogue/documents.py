@@ -12,6 +12,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 Role = Literal["near", "store", "curbside", "zone"]
 Change = Literal["enter", "dwell", "exit", "cross"]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 HoursDocument = dict[str, Any]
 
 
@@ -116,8 +117,8 @@ class Campaign(Document, frozen=True, kw_only=True):
     id: Id
     name: str
     state: Literal["draft", "active", "paused", "ended"] = "active"
-    starts: datetime | None = None
-    ends: datetime | None = None
+    starts: Instant | None = None
+    ends: Instant | None = None
     stores: list[Id] = []
     tags: list[str] = []
     """Stores with any of these tags take part too; neither stores nor tags means all."""

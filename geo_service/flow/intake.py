@@ -1,0 +1,221 @@
+"""The border: whatever arrives, from MQTT, HTTP or a recording, becomes entries of the log or a refusal with a reason.
+
+One rule for all three ways in, decided by the topic; a body received over HTTP has the topic `http:{path}`.
+Nothing here raises for what a phone or sensor sent.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
+from zlib import crc32
+
+import msgspec
+
+from geo_service.catalogue.documents import Sensor, Store
+from geo_service.decoding import decode_json
+from geo_service.errors import InvalidInputError
+from geo_service.flow.entries import Body, Consent, Forget, Pings, Purpose, Readings, Recount, Refusal, Refusals
+from geo_service.ids import require_id
+from geo_service.pings import native, owntracks
+from geo_service.pings.batch import PingBatch
+from geo_service.pings.fields import Row
+from sensors.config import SensorConfig
+from sensors.errors import ReadingError
+from sensors.formats import Decoder, decoder
+from sensors.readings import Reading
+
+MAX_PAYLOAD_BYTES = 1_048_576
+_HTTP = "http:"
+_KNOWN_DEVICES_BOUND = 500_000
+
+
+class Problem(NamedTuple):
+    """One thing refused: its place in a list (None: the whole), the field, and why."""
+
+    index: int | None
+    field: str | None
+    reason: str
+
+
+class Taken(NamedTuple):
+    """What some messages came to. Pings and readings keep the order in which they arrived."""
+
+    rows: list[Row]
+    readings: list[tuple[str, Reading]]
+    """`(store, reading)`"""
+    others: list[tuple[str, Body]]
+    """`(key that decides the partition, body)`"""
+    refusals: list[Refusal]
+
+
+class SensorDirectory:
+    """Who publishes where, and in which format: by topic and by id."""
+
+    def __init__(self, sensors: Mapping[str, Sensor], stores: Mapping[str, Store]) -> None:
+        self.by_topic: dict[str, tuple[Sensor, SensorConfig, Decoder]] = {}
+        self.by_id: dict[str, tuple[Sensor, SensorConfig, Decoder]] = {}
+        for sensor in sensors.values():
+            store = stores.get(sensor.store)
+            timezone = sensor.timezone or (store.timezone if store is not None else "UTC")
+            try:
+                known = (sensor, config_of(sensor, timezone), decoder(sensor.format))
+            except ReadingError:
+                continue  # an unknown format was refused on import; its messages are refused as of an unknown sensor
+            self.by_id[sensor.id] = known
+            self.by_topic[sensor.topic or f"geo/v1/sensor/{sensor.id}"] = known
+
+
+def config_of(sensor: Sensor, timezone: str) -> SensorConfig:
+    """What a decoder may know of a sensor."""
+    return msgspec.convert(msgspec.to_builtins(sensor) | {"timezone": timezone}, SensorConfig)
+
+
+class Intake:
+    """Turns messages into what the log takes. Holds no state but caches."""
+
+    def __init__(self, directory: SensorDirectory) -> None:
+        self.directory = directory
+        self._known_devices: set[str] = set()
+
+    def take(
+        self, topic: str, payload: bytes, taken: Taken, *, retained: bool = False, device: str | None = None
+    ) -> list[Problem]:
+        """Decode one message into `taken`; returns what was refused of it (noted in `taken.refusals` too).
+
+        `device` is who the credentials of an HTTP request say is speaking; MQTT topics say it themselves.
+        """
+        try:
+            if topic.startswith(native.TOPIC):
+                return self._native(topic, topic[len(native.TOPIC) :], payload, taken, retained)
+            return self._other(topic, payload, taken, retained, device)
+        except InvalidInputError as error:
+            taken.refusals.append(Refusal(topic, str(error)))
+            return [Problem(None, error.field, error.reason)]
+        except ReadingError as error:
+            taken.refusals.append(Refusal(topic, str(error)))
+            return [Problem(None, None, str(error))]
+
+    def _native(self, topic: str, device: str | None, payload: bytes, taken: Taken, retained: bool) -> list[Problem]:
+        if retained:
+            raise InvalidInputError("a retained ping says where a phone was, not where it is; publish without retain")
+        if device is not None and device not in self._known_devices:
+            require_id(device, "device")
+            if len(self._known_devices) < _KNOWN_DEVICES_BOUND:
+                self._known_devices.add(device)
+        _bound(payload)
+        rows, refused = native.decode(payload, device)
+        taken.rows.extend(rows)
+        if not refused:
+            return []
+        taken.refusals.extend(Refusal(topic, f"[{index}] {error}") for index, error in refused)
+        return [Problem(index, error.field, error.reason) for index, error in refused]
+
+    def _other(self, topic: str, payload: bytes, taken: Taken, retained: bool, device: str | None) -> list[Problem]:
+        _bound(payload)
+        if topic.startswith(owntracks.TOPIC):
+            if retained:
+                raise InvalidInputError("a retained fix says where a phone was, not where it is; turn retain off")
+            if not topic.endswith("/cmd"):
+                taken.rows.extend(owntracks.decode(payload, require_id(owntracks.device_of(topic), "device")))
+            return []
+        if topic.startswith(_HTTP):
+            return self._http(topic, payload, taken, device)
+        known = self.directory.by_topic.get(topic)
+        if known is None:
+            raise InvalidInputError("no sensor is configured with this topic")
+        self._reading(known, topic, payload, taken, retained)
+        return []
+
+    def _reading(
+        self, known: tuple[Sensor, SensorConfig, Decoder], topic: str, payload: bytes, taken: Taken, retained: bool
+    ) -> None:
+        sensor, config, decode = known
+        for reading in decode(payload, topic, config):
+            marked = msgspec.structs.replace(reading, retained=True) if retained else reading
+            taken.readings.append((sensor.store, marked))
+
+    def _http(self, topic: str, payload: bytes, taken: Taken, device: str | None) -> list[Problem]:
+        """A body that came over HTTP; the path says what it is."""
+        url = urlsplit(topic[len(_HTTP) :])
+        parts = url.path.strip("/").split("/")
+        match parts:
+            case ["v1", "pings"]:
+                return self._native(topic, device, payload, taken, retained=False)
+            case ["v1", "owntracks"]:
+                query = parse_qs(url.query)
+                device = device or ".".join(query.get(name, [""])[0] for name in ("u", "d"))
+                taken.rows.extend(owntracks.decode(payload, require_id(device, "device")))
+            case ["v1", "sensors", sensor] if sensor in self.directory.by_id:
+                self._reading(self.directory.by_id[sensor], topic, payload, taken, retained=False)
+            case ["v1", "sensors", sensor]:
+                raise InvalidInputError(f"no sensor {sensor[:64]!r} is configured")
+            case ["v1", "stores", store, "occupancy", "recount"]:
+                body = decode_json(_recount, payload)
+                recount = Recount(require_id(store, "store"), body.count, body.zone, body.by)
+                taken.others.append((store, recount))
+            case ["v1", "people", person, "consent"]:
+                purposes = decode_json(_consent, payload)
+                taken.others.append((person, Consent(require_id(person, "person"), purposes)))
+            case ["v1", "people", person]:
+                taken.others.append((person, Forget(require_id(person, "person"))))
+            case _:
+                raise InvalidInputError("nothing is received under this path")
+        return []
+
+
+class RecountBody(msgspec.Struct):
+    """Body of a recount: people counted by eye."""
+
+    count: int
+    zone: str | None = None
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.count <= 1_000_000:
+            raise ValueError("count must be 0 to 1000000")
+
+
+_recount = msgspec.json.Decoder(RecountBody)
+_consent = msgspec.json.Decoder(dict[Purpose, bool])
+
+
+def _bound(payload: bytes) -> None:
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise InvalidInputError(f"is {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are read")
+
+
+def nothing_taken() -> Taken:
+    """An empty basket for `Intake.take`."""
+    return Taken([], [], [], [])
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition that owns a device or store."""
+    return crc32(key.encode()) % partitions if partitions > 1 else 0
+
+
+def bodies_of(taken: Taken, partitions: int) -> list[tuple[int, Body]]:
+    """Entries for the log, each kind in arrival order, devices and stores with their partitions."""
+    if not taken.others and not taken.refusals and partitions == 1:
+        items: list[tuple[int, Body]] = []
+        if taken.rows:
+            items.append((0, Pings(PingBatch.from_rows(taken.rows))))
+        if taken.readings:
+            items.append((0, Readings([reading for _, reading in taken.readings])))
+        return items
+    return _spread(taken, partitions)
+
+
+def _spread(taken: Taken, partitions: int) -> list[tuple[int, Body]]:
+    rows: dict[int, list[Row]] = {}
+    for row in taken.rows:
+        rows.setdefault(partition_of(row[0], partitions), []).append(row)
+    readings: dict[int, list[Reading]] = {}
+    for store, reading in taken.readings:
+        readings.setdefault(partition_of(store, partitions), []).append(reading)
+    items: list[tuple[int, Body]] = [(partition, Pings(PingBatch.from_rows(part))) for partition, part in rows.items()]
+    items += [(partition, Readings(part)) for partition, part in readings.items()]
+    items += [(partition_of(key, partitions), body) for key, body in taken.others]
+    if taken.refusals:
+        items.append((0, Refusals(taken.refusals)))
+    return items
