@@ -31,5 +31,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: int | None = None
     uptime_s: float | None = None
     retained: bool = False
+    trigger: bool = False
+    """This `delta` was sent at the moment of crossing. A line that sends such counts by them alone (see `counters`)."""
+    key: str | None = None
+    """The sender's own id of the message; the same again is the same message."""
+    battery: float | None = None
+    """Charge left, 0 to 1."""
+    tamper: bool | None = None
+    """Somebody covers, turns or opens the sensor."""
     zone: str | None = None
     """The zone an `absolute` value speaks of, where the sender says; otherwise the sensor's own."""

@@ -1,0 +1,72 @@
+"""One message on its way through a decoder."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sensors.config import SensorConfig
+from sensors.errors import ReadingError
+from sensors.readings import Reading
+
+MAX_PAYLOAD_BYTES = 1_048_576
+"""A body above this is refused unread: the largest real one, a day of history, is a tenth of it."""
+MAX_READINGS = 1_000
+"""The most readings one message may hold."""
+_MAX_INT64 = 2**63 - 1
+
+
+class Message(NamedTuple):
+    """What a format may know of a message beside its bytes."""
+
+    topic: str
+    config: SensorConfig
+    received_ms: int
+
+    def reading(self, **fields: Any) -> Reading:
+        """A reading of this sensor."""
+        return Reading(sensor=self.config.id, received_ms=self.received_ms, **fields)
+
+    def option(self, name: str) -> Any:
+        """A setting of the format, None where the sensor has none."""
+        return self.config.options.get(name)
+
+
+Read = Callable[[bytes, Message], list[Reading]]
+"""A format: the readings of a payload. Raises `ReadingError` and nothing else, whatever the bytes are."""
+
+
+class Decoder(NamedTuple):
+    """One format under its name, with the guards that all share."""
+
+    format: str
+    read: Read
+    heartbeat_s: float | None = None
+    """How often such a sensor speaks at the least when nothing happens, where its make says so."""
+
+    def decode(
+        self, payload: bytes, topic: str, config: SensorConfig, *, received_ms: int = 0, retained: bool = False
+    ) -> list[Reading]:
+        """The readings of one message, in the order in which they count; empty where it says nothing to count.
+
+        Args:
+            payload: the bytes as they came.
+            topic: the MQTT topic, or `http:<path>`.
+            config: the sensor's description.
+            received_ms: when it arrived, milliseconds since the epoch; times relative to now hang on it.
+            retained: the broker had kept the message; it may be of any age.
+
+        Raises:
+            ReadingError: the payload cannot be used, and why; nothing else, whatever the bytes are.
+        """
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise ReadingError(f"is {len(payload)} bytes long; at most {MAX_PAYLOAD_BYTES} are read")
+        try:
+            readings = self.read(payload, Message(topic, config, received_ms))
+        except RecursionError as error:
+            raise ReadingError("is nested too deeply") from error
+        if len(readings) > MAX_READINGS:
+            raise ReadingError(f"holds {len(readings)} readings; at most {MAX_READINGS} are taken")
+        if retained:
+            return [msgspec.structs.replace(reading, retained=True) for reading in readings]
+        return readings
