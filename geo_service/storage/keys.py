@@ -1,0 +1,89 @@
+"""Every Redis key this service writes, declared here and nowhere else.
+
+What is in braces beside a digit or a word is the hash tag: keys that share one lie on the same node of a Redis Cluster,
+which is what lets one script or transaction touch them together.
+
+A key that may hold something about a person is marked `personal`; erasing a person is a loop over those.
+"""
+
+import re
+from typing import NamedTuple
+
+DAY_S = 86_400
+
+
+class Key(NamedTuple):
+    """One kind of key: what it is called, what is in it, whether that may concern a person, and how long it lives."""
+
+    name: str
+    pattern: str
+    """With `<part>` for what varies."""
+    kind: str
+    """Redis type."""
+    holds: str
+    personal: bool
+    lives: str
+    """In words; `expires` says whether Redis itself ends it."""
+    expires: bool = False
+
+
+ALWAYS = "as long as the service"
+
+KEYS = (
+    Key("partitions", "{log}:partitions", "string", "how many partitions the log was made with", False, ALWAYS),
+    Key("log", "{p<partition>}:log", "stream", "entries: field k is the kind, d the body", True, "until the checkpoint has passed"),
+    Key("append", "{p<partition>}:append:<token>", "string", "ids that one append was given, so that its retry is not a second append", False, "2 min", True),
+    Key("receipts", "{log}:receipts:<client>", "list", "message id and checksum of MQTT messages appended for this client", False, "the last 16 000; 7 days after the last", True),
+    Key("outputs", "{p<partition>}:outputs", "stream", "outputs under the id of their entry: field d", True, "until every reader has passed, and at least 10 min"),
+    Key("readers", "{p<partition>}:readers", "hash", "reader of outputs → position it is done with", False, ALWAYS),
+    Key("current", "{p<partition>}:current", "hash", "name → current value, such as a store's occupancy", True, "until replaced or removed"),
+    Key("checkpoint", "{p<partition>}:checkpoint", "hash", "state of the fold and the position it holds for", True, "until the next checkpoint"),
+    Key("staged", "{p<partition>}:staged", "hash", "a checkpoint on its way, inside one transaction", True, "within a transaction"),
+    Key("epoch", "{p<partition>}:epoch", "string", "fencing epoch: how often the partition was taken over", False, ALWAYS),
+    Key("ledger_counters", "{ledger}:counters", "hash", "counter → claimed sum and when it is forgotten", True, "until zero or forgotten"),
+    Key("ledger_records", "{ledger}:records", "hash", "idempotency key → what was decided and claimed", True, "48 h after the last change"),
+    Key("ledger_due", "{ledger}:due", "zset", "when a reservation, record or counter is over", True, "with what it names"),
+    Key("catalogue", "{catalogue}:<kind>", "hash", "id → version and JSON of one document of the site", False, "until removed"),
+    Key("catalogue_version", "{catalogue}:version", "string", "counts every change of the site", False, ALWAYS),
+    Key("catalogue_changed", "{catalogue}:changed", "zset", "kind and id → version of its last change, removals too", False, ALWAYS),
+    Key("api_keys", "{accounts}:keys", "hash", "SHA-256 of an API key → what it may do", False, "until revoked"),
+    Key("device_tokens", "{accounts}:tokens", "hash", "SHA-256 of a device's token → the device", True, "until revoked or the device is forgotten"),
+    Key("devices", "{accounts}:devices", "hash", "device → SHA-256 of its token", True, "until revoked or the device is forgotten"),
+    Key("people", "{accounts}:people", "hash", "login → role, stores and password hash of somebody who works here", True, "until removed"),
+    Key("session", "{accounts}:session:<hash>", "string", "SHA-256 of a session's token → who logged in, and when", True, "12 h after it was last used", True),
+    Key("limit", "{limit:<subject>}:<limit>", "hash", "what is left in a token bucket, and since when", True, "until the bucket is full again", True),
+)  # fmt: skip
+
+_PATTERNS = {key.name: key.pattern for key in KEYS}
+
+
+class Keys:
+    """Makes keys, all of them behind one prefix, so that several services can share a Redis."""
+
+    def __init__(self, prefix: str = "geo:") -> None:
+        """`prefix` may be empty.
+
+        Raises:
+            ValueError: a brace or a character that patterns of keys give a meaning to.
+        """
+        if re.search(r"[{}*?\[\]\\\s]", prefix):
+            raise ValueError(f"a prefix of keys cannot have braces, spaces or any of *?[]\\: {prefix!r}")
+        self.prefix = prefix
+
+    def __call__(self, name: str, **parts: str | int) -> str:
+        """The key of this name with its parts filled in.
+
+        Raises:
+            KeyError: no such key, or a part is missing.
+        """
+        return self.prefix + re.sub(r"<(\w+)>", lambda part: str(parts[part[1]]), _PATTERNS[name])
+
+    def declared(self, key: str) -> Key | None:
+        """The declaration that this key of a running Redis falls under."""
+        for declaration in KEYS:
+            shape = re.sub(
+                r"<\\?(\w+)\\?>", ".+", re.escape(declaration.pattern).replace(r"\<", "<").replace(r"\>", ">")
+            )
+            if re.fullmatch(re.escape(self.prefix) + shape, key, re.DOTALL):
+                return declaration
+        return None

@@ -1,0 +1,73 @@
+"""The ledger on Redis: one Lua function, so that a thousand callers at once never get one too many."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from redis.client import Pipeline
+
+from geo_service.flow.ledger import WINDOW_MS, Answer, Reservation, check
+from geo_service.storage.connection import Client, reaching
+from geo_service.storage.keys import Keys
+from geo_service.storage.scripts import Script, run_pipeline
+
+# One call of the script holds up everybody else on the server; this many decisions take a few milliseconds.
+_SLICE = 250
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class RedisLedger:
+    """`flow/ledger.py` says what the methods mean. Each is one round trip, however many items it is given.
+
+    A retry after a lost connection is as harmless as any repeat: same key, same answer. Every method raises
+    UnreachableError once the client's retries are used up.
+    """
+
+    def __init__(self, client: Client, *, keys: Keys | None = None, window_ms: int = WINDOW_MS) -> None:
+        """Sends nothing."""
+        keys = keys or Keys()
+        self._client = client
+        self._window_ms = window_ms
+        self._keys = [keys("ledger_counters"), keys("ledger_records"), keys("ledger_due")]
+        self._script = Script("ledger")
+
+    def reserve(self, reservations: Sequence[Reservation], now_ms: int) -> list[Answer]:
+        """Decide each reservation in order."""
+        check(reservations)
+        items = [
+            [key, ttl_ms, [part for claim in claims for part in _parts(*claim)]] for key, claims, ttl_ms in reservations
+        ]
+        refused = self._call("reserve", items, now_ms)
+        return [Answer(not counter, counter.decode() or None) for counter in refused]
+
+    def commit(self, keys: Sequence[str], now_ms: int) -> list[bool]:
+        """Make reservations permanent."""
+        return [bool(done) for done in self._call("commit", keys, now_ms)]
+
+    def release(self, keys: Sequence[str], now_ms: int) -> list[bool]:
+        """Give back what reservations hold."""
+        return [bool(done) for done in self._call("release", keys, now_ms)]
+
+    def total(self, counters: Sequence[str], now_ms: int) -> list[int]:
+        """Reserved plus committed, per counter."""
+        return self._call("total", counters, now_ms)
+
+    def _call(self, command: str, items: Sequence[Any], now_ms: int) -> list[Any]:
+        calls = [
+            [command, now_ms, self._window_ms, _encode(items[at : at + _SLICE])] for at in range(0, len(items), _SLICE)
+        ]
+        if not calls:
+            return []
+
+        def queue(pipe: Pipeline) -> None:
+            for arguments in calls:
+                self._script.queue(pipe, self._keys, arguments)
+
+        with reaching(self._client):
+            replies = run_pipeline(self._client, queue, [self._script], transaction=False)
+        return [answer for reply in replies for answer in reply]
+
+
+def _parts(counter: str, amount: int, limit: int | None, forget_after_ms: int | None) -> tuple[str, int, int, int]:
+    """A claim as the script reads it: MessagePack's nil would leave a hole in a Lua table."""
+    return counter, amount, -1 if limit is None else limit, forget_after_ms or 0
