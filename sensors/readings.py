@@ -25,6 +25,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: float | None = None
     """Standard error of `value`, in people, where the sender knows it."""
     from_ms: int | None = None
+    """Begin of the window; of a `cumulative` reading: when the total began at zero, where the sender says."""
     to_ms: int | None = None
     received_ms: int = 0
     """When the reading entered the log; stamped by the fold, not by a decoder."""

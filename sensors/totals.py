@@ -1,0 +1,234 @@
+"""Running totals to counts: which part of a new total has not been counted yet.
+
+A total only ever grows, so one that fell means something: the sensor restarted, its counter wrapped, or the message is
+late. What else the message carries decides, in this order: when the total began, uptime, sequence number, the device's
+clock where it is sane, and last the size of the numbers. Where nothing decides, nothing is counted: a person missed is
+put right by the next calibration, a person counted twice is not.
+"""
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+MODULI = (2**16, 2**32)
+"""Where counters of 16 and 32 bits start again at zero."""
+_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+_CLOCK_AHEAD_MS = 120_000
+# Two clocks of one device agree to within this.
+_AGREE_MS = 10_000
+# Messages overtake each other by seconds, in a backlog by minutes; further back is another life of the counter.
+_LATE_UPTIME_S = 300
+_LATE_SEQ = 64
+_LATE_PEOPLE = 64
+# No door passes more people than this; a total that ran faster was set, not counted.
+_PEOPLE_PER_S = 100
+_BURST_PEOPLE = 20_000
+# A total that keeps growing below the base for this long is no late message: the base is wrong.
+_RUN_LENGTH = 5
+_RUN_MS = 900_000
+
+Order = Literal["newer", "older", "restarted"]
+
+
+class Total(msgspec.Struct, frozen=True, array_like=True):
+    """One running total and what its message said about when it was true."""
+
+    ins: int
+    outs: int
+    received_ms: int
+    to_ms: int | None = None
+    began_ms: int | None = None
+    seq: int | None = None
+    uptime_s: float | None = None
+
+    @property
+    def people(self) -> int:
+        """Both directions together."""
+        return self.ins + self.outs
+
+
+class Step(NamedTuple):
+    """What a total adds to the one before it."""
+
+    ins: int
+    outs: int
+    since: Total
+    """The total counted before; its times begin the window in which the people crossed."""
+
+
+class Totals(msgspec.Struct):
+    """The running total of one line as far as it has been counted."""
+
+    base: Total | None = None
+    before: Total | None = None
+    """The last total before the counter started again, to recognise its late messages."""
+    ahead: Total | None = None
+    """A retained total beyond the base, until the next live one tells what it meant; see `take`."""
+    run: Total | None = None
+    """The first of a run of totals below the base that grow like live ones."""
+    run_last: Total | None = None
+    run_length: int = 0
+
+    def take(self, new: Total, *, retained: bool = False) -> Step | None:
+        """Count what is new in a total; None where it only sets or confirms the base.
+
+        A retained total counts nothing: the people it adds may have come at any time. It moves the base forward, unless
+        the next live total is not beyond it: then the broker had queued messages and delivers them now, and they count.
+        It never moves the base back.
+        """
+        if self.base is None:
+            self.base = new
+            return None
+        if retained:
+            if new.ins >= self.base.ins and new.outs >= self.base.outs and not self._is_of_before(self.base, new):
+                self.ahead = new
+            return None
+        base = self._base_for(self.base, new)
+        if new.ins >= base.ins and new.outs >= base.outs:
+            return self._risen(base, new)
+        return self._fallen(base, new)
+
+    def _base_for(self, base: Total, new: Total) -> Total:
+        ahead, self.ahead = self.ahead, None
+        if ahead is None or new.people == ahead.people or new.ins < ahead.ins or new.outs < ahead.outs:
+            return base
+        self.base = ahead
+        return ahead
+
+    def _count(self, base: Total, new: Total, ins: int, outs: int) -> Step:
+        self.base, self.run, self.run_last, self.run_length = new, None, None, 0
+        return Step(ins, outs, base)
+
+    def _set(self, new: Total) -> None:
+        self.before, self.ahead = self.base, None
+        self.base, self.run, self.run_last, self.run_length = new, None, None, 0
+
+    def _risen(self, base: Total, new: Total) -> Step | None:
+        order = order_of(base, new)
+        if new.began_ms is not None and order == "restarted":
+            return self._restart(base, new)
+        if self._is_of_before(base, new) or (new.began_ms is not None and order == "older"):
+            return None
+        if new.people - base.people > _BURST_PEOPLE + _PEOPLE_PER_S * elapsed_ms(base, new) / 1000:
+            self._set(new)
+            return None
+        return self._count(base, new, new.ins - base.ins, new.outs - base.outs)
+
+    def _fallen(self, base: Total, new: Total) -> Step | None:
+        order = self._order(base, new)
+        if order == "older":
+            return self._late(base, new)
+        wrapped = None if order == "restarted" else wrap(base, new)
+        if wrapped is not None:
+            self._set(new)
+            return Step(*wrapped, base)
+        if order == "restarted":
+            return self._restart(base, new)
+        if order == "newer":
+            # Not late, not wrapped: the counter was zeroed, or (still near its old height) put right by hand.
+            if 2 * new.people <= base.people:
+                return self._restart(base, new)
+            self._set(new)
+            return None
+        if 4 * new.people <= base.people and base.people - new.people >= 8:
+            return self._restart(base, new)
+        return self._late(base, new)
+
+    def _restart(self, base: Total, new: Total) -> Step | None:
+        uptime_s = 0.0 if new.uptime_s is None else new.uptime_s
+        restored = 10 * new.people >= 9 * base.people and new.people > 10 + 2 * uptime_s and new.began_ms is None
+        self._set(new)
+        # A restarted sensor that stands near its old height loaded an older total from its memory.
+        return None if restored else Step(new.ins, new.outs, base)
+
+    def _late(self, base: Total, new: Total) -> Step | None:
+        if order_of(base, new) == "older":
+            return None
+        last = self.run_last
+        if last is None or self.run is None or new.ins < last.ins or new.outs < last.outs:
+            self.run, self.run_length = new, 1
+        else:
+            self.run_length += 1
+        self.run_last = new
+        if self.run_length < _RUN_LENGTH or new.received_ms - self.run.received_ms < _RUN_MS:
+            return None
+        first = self.run
+        self._set(new)
+        return Step(new.ins - first.ins, new.outs - first.outs, first)
+
+    def _order(self, base: Total, new: Total) -> Order | None:
+        return "older" if self._is_of_before(base, new) else order_of(base, new)
+
+    def _is_of_before(self, base: Total, new: Total) -> bool:
+        """Whether this is a late message from before the counter last started again."""
+        before = self.before
+        if before is None or new.ins > before.ins or new.outs > before.outs:
+            return False
+        behind = before.people - new.people
+        if behind > _LATE_PEOPLE or new.people - base.people <= 4 * behind:
+            return False
+        if new.received_ms - before.received_ms > _HOUR_MS:
+            return False
+        if new.uptime_s is not None and base.uptime_s is not None and before.uptime_s is not None:
+            ahead_s = new.uptime_s - base.uptime_s
+            return new.uptime_s <= before.uptime_s and ahead_s * 1000 > elapsed_ms(base, new) + _CLOCK_AHEAD_MS
+        return order_of(base, new) != "newer"
+
+
+def order_of(base: Total, new: Total) -> Order | None:
+    """Whether `new` was true after `base`, before it, or after a restart; None where the messages do not say."""
+    if base.began_ms is not None and new.began_ms is not None and abs(new.began_ms - base.began_ms) > _AGREE_MS:
+        return "restarted" if new.began_ms > base.began_ms else "older"
+    clock_ms = _clock_step_ms(base, new)
+    if base.uptime_s is not None and new.uptime_s is not None:
+        risen_s = new.uptime_s - base.uptime_s
+        if risen_s >= 0:
+            return "newer" if risen_s else None
+        one_life = clock_ms is not None and abs(clock_ms - 1000 * risen_s) <= _AGREE_MS
+        if not one_life and (-risen_s > _LATE_UPTIME_S or 1000 * new.uptime_s <= elapsed_ms(base, new) + 5_000):
+            return "restarted"
+        return "older"
+    if base.seq is not None and new.seq is not None and new.seq != base.seq:
+        if 0 < base.seq - new.seq <= _LATE_SEQ and new.seq > 1:
+            return "older"
+        if 0 < new.seq - base.seq <= 1_000:
+            return "newer"
+    if clock_ms is not None and clock_ms > -_HOUR_MS:
+        return "newer" if clock_ms > 0 else "older"
+    return None
+
+
+def wrap(base: Total, new: Total) -> tuple[int, int] | None:
+    """The people counted, if a counter of 16 or 32 bits that passed its end explains `new`.
+
+    Only a step that a door could have seen since does: else every restart of a high counter would be a crowd.
+    """
+    plausible = 200 + elapsed_ms(base, new) / 2000
+    for modulus in MODULI:
+        if max(base.ins, base.outs, new.ins, new.outs) >= modulus:
+            continue
+        ins, outs = (new.ins - base.ins) % modulus, (new.outs - base.outs) % modulus
+        if ins + outs <= min(plausible, modulus / 16):
+            return ins, outs
+    return None
+
+
+def is_sane(to_ms: int | None, received_ms: int) -> bool:
+    """Whether a device's time may date its message: not ahead of the arrival, and not more than a day behind it."""
+    return to_ms is not None and -_DAY_MS <= to_ms - received_ms <= _CLOCK_AHEAD_MS
+
+
+def elapsed_ms(base: Total, new: Total) -> int:
+    """Time between two totals: by arrival, or by the device's clock where that is more (a queue arrives at once)."""
+    clock_ms = _clock_step_ms(base, new)
+    return max(new.received_ms - base.received_ms, clock_ms or 0, 0)
+
+
+def _clock_step_ms(base: Total, new: Total) -> int | None:
+    """How far the device's clock went on; None where it stood still or is not sane."""
+    if base.to_ms is None or new.to_ms is None or base.to_ms == new.to_ms:
+        return None
+    if not (is_sane(base.to_ms, base.received_ms) and is_sane(new.to_ms, new.received_ms)):
+        return None
+    return new.to_ms - base.to_ms
