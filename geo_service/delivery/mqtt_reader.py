@@ -1,0 +1,339 @@
+"""Messages from a broker, in batches, each acknowledged only after it was taken.
+
+A batch forms by itself: what has arrived since the last one. A lone message goes at once; under load no batch begins
+before `flush_s` after the one before it, so that batches grow and their cost per message falls. The session is persistent:
+what comes while we are away, the broker keeps, and what was not acknowledged, it delivers again with `dup` set.
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from geo_service.delivery.mqtt_packets import Message
+from geo_service.delivery.mqtt_reception import FastClient, PlainClient, ReceivingClient
+from geo_service.delivery.mqtt_url import KEEPALIVE_S, BrokerUrl, make_client
+from geo_service.errors import UnreachableError
+
+__all__ = ["Message", "MqttReader", "ReaderCounts"]
+
+_log = structlog.get_logger(__name__)
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 5.0
+_CONNECT_S = 10.0
+_POLL_MS = 1000
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
+_SESSION_TAKEN_OVER = 0x8E
+
+
+@dataclass
+class ReaderCounts:
+    """What happened since the start; only the reader's thread writes."""
+
+    messages: int = 0
+    refused: int = 0
+    batches: int = 0
+    connections: int = 0
+    retries: int = 0
+    """Batches that `on_batch` could not take at first."""
+
+
+class MqttReader:
+    """Reads topics of a broker on a thread of its own, from `start()` to `stop()`.
+
+    `on_batch` gets the messages in the broker's order. When it raises one of `retry_on`, the batch stays
+    unacknowledged, reading pauses, and the same batch comes again until it is taken. Any other exception ends the reader:
+    `failure` holds it, and `join()` raises it. `on_refused(topic, reason)` hears of what is never handed over: a packet
+    over `max_packet_bytes`, a topic that is not text; it is acknowledged so that it does not come back for ever.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str,
+        topics: Sequence[str],
+        on_batch: Callable[[list[Message]], None],
+        on_refused: Callable[[str, str], None] | None = None,
+        flush_s: float = 0.005,
+        max_batch: int = 5000,
+        max_packet_bytes: int = 1 << 20,
+        qos: Literal[1, 2] = 1,
+        retry_on: tuple[type[Exception], ...] = (UnreachableError, ConnectionError, TimeoutError),
+        plain: bool | None = None,
+    ) -> None:
+        """Prepare; nothing is connected before `start()`.
+
+        `plain` True reads as paho does, False demands the fast way, None takes it where this paho allows it.
+
+        Raises:
+            InvalidInputError: the URL is none.
+        """
+        self.url = BrokerUrl.parse(url)
+        self.client_id = client_id
+        self.counts = ReaderCounts()
+        self.failure: BaseException | None = None
+        self._topics = tuple(topics)
+        self._on_batch = on_batch
+        self._on_refused = on_refused
+        self._flush_s = flush_s
+        self._max_batch = max_batch
+        self._max_packet_bytes = max_packet_bytes
+        self._qos = qos
+        self._retry_on = retry_on
+        self._kind: type[ReceivingClient] = FastClient
+        if plain or (plain is None and not FastClient.is_supported()):
+            self._kind = PlainClient
+        self._client: ReceivingClient | None = None
+        self._stopping = threading.Event()
+        self._ready = threading.Event()
+        self._connected = False
+        self._taken_over = False
+        self._refusal = ""
+        self._subscribed: tuple[str, ...] = ()
+        self._asked: dict[int, tuple[str, ...]] = {}
+        """Topics asked for, by the message id that the answer will carry."""
+        self._handed_over_at = self._opened_at = 0.0
+        self._accepted_at: float | None = None
+        self._poller = select.poll()
+        self._waker = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and the connection stands."""
+        return self._connected
+
+    def start(self) -> None:
+        """Connect, subscribe, and read from now on.
+
+        Raises:
+            UnreachableError: the broker does not answer, does not want us, or does not grant a topic.
+        """
+        self._thread.start()
+        if not self._ready.wait(_CONNECT_S * 2):
+            self.stop()
+            raise UnreachableError(str(self.url), "it does not answer the subscription")
+        if self.failure is not None:
+            self._thread.join()
+            raise self.failure
+
+    def set_topics(self, topics: Sequence[str]) -> None:
+        """Read these topics from now on; also from other threads, and before `start()`."""
+        self._topics = tuple(topics)
+        self._wake()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Finish the batch at hand, acknowledge it, and disconnect; the broker keeps the session.
+
+        Raises:
+            TimeoutError: `on_batch` did not come back in time.
+        """
+        self._stopping.set()
+        self._wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                raise TimeoutError(f"the reader of {self.url} did not stop within {timeout_s} s")
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait until the reader has ended, by `stop()` or by a failure, which is raised."""
+        self._thread.join(timeout_s)
+        if self.failure is not None:
+            raise self.failure
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # the thread has ended and closed it
+            self._waker[1].send(b"w")
+
+    # What follows runs on the reader's thread.
+
+    def _run(self) -> None:
+        try:
+            client = self._connect_first()
+            delay_s = _FIRST_DELAY_S
+            while not self._stopping.is_set():
+                self._serve(client)
+                if self._accepted_at is not None:
+                    delay_s, self._accepted_at = _FIRST_DELAY_S, None
+                self._stopping.wait(delay_s)
+                delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+                if not self._stopping.is_set():
+                    self._open(client)
+        except BaseException as failure:  # noqa: BLE001 - handed to the owner, whatever it is
+            self.failure = failure
+            if not self._ready.is_set():
+                return  # `start()` raises it
+            _log.error("mqtt reader ended", broker=str(self.url), error=repr(failure))
+        finally:
+            self._connected = False
+            if self._client is not None:
+                self._client.disconnect()
+            for end in self._waker:
+                end.close()
+            self._ready.set()
+
+    def _connect_first(self) -> ReceivingClient:
+        """Connect with the newest version of MQTT that the broker speaks."""
+        reason = ""
+        for version in self.url.versions:
+            client = make_client(self.url, version, self.client_id, self._kind, keep_session=True, manual_ack=True)
+            client.prepare(max_packet_bytes=self._max_packet_bytes)
+            client.on_connect = self._on_connect
+            client.on_disconnect = self._on_disconnect
+            client.on_subscribe = self._on_subscribe
+            self._client = client
+            reason = self._open(client)
+            while client.socket() is not None and not (self._connected or self._stopping.is_set()):
+                self._step(client)
+            if self._connected or self._stopping.is_set():
+                return client
+            reason = reason or self._refusal
+            if reason not in ("", "Unsupported protocol version"):
+                break
+        raise UnreachableError(str(self.url), reason or "it closed the connection instead of accepting it")
+
+    def _open(self, client: ReceivingClient) -> str:
+        """Open the connection and ask to be accepted; return what was wrong."""
+        self._refusal = ""
+        self._opened_at = time.monotonic()
+        try:
+            client.reconnect()
+        except OSError as error:
+            return str(error)
+        self._poller = select.poll()
+        self._poller.register(self._waker[0], select.POLLIN)
+        return ""
+
+    def _serve(self, client: ReceivingClient) -> None:
+        """Read until the connection is lost or `stop()` is called."""
+        while client.socket() is not None and not self._stopping.is_set():
+            if self._connected and self._topics is not self._subscribed:
+                self._subscribe(client)
+            self._step(client)
+        if not self._stopping.is_set():
+            self._connected = False
+            _log.warning("mqtt broker lost", broker=str(self.url), reason=self._refusal)
+        if self._taken_over:
+            raise UnreachableError(str(self.url), f"another client with the id {self.client_id} took the session over")
+
+    def _step(self, client: ReceivingClient) -> None:
+        """Wait for bytes, read them, hand them over."""
+        sock = client.socket()
+        assert sock is not None
+        events = select.POLLIN | select.POLLOUT if client.want_write() else select.POLLIN
+        self._poller.register(sock, events)
+        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        ready = dict(self._poller.poll(0 if pending else _POLL_MS))
+        if self._waker[0].fileno() in ready:
+            self._waker[0].recv(4096)
+        event = ready.get(sock.fileno(), 0)
+        if event & select.POLLOUT:
+            client.loop_write()
+        if event & ~select.POLLOUT or pending:
+            early_s = self._handed_over_at + self._flush_s - time.monotonic()
+            if early_s > 0:
+                self._stopping.wait(early_s)
+            client.read(self._max_batch)
+            self._hand_over(client)
+        client.loop_misc()
+        if not self._connected and time.monotonic() - self._opened_at > _CONNECT_S:
+            self._refusal = f"no answer within {_CONNECT_S:.0f} s"
+            client.disconnect()
+
+    def _hand_over(self, client: ReceivingClient) -> None:
+        messages, refused = client.messages, client.refused
+        for start in range(0, len(messages), self._max_batch):
+            batch = messages[start : start + self._max_batch]
+            if not self._until_taken(client, partial(self._on_batch, batch)):
+                return
+            self.counts.batches += 1
+            self.counts.messages += len(batch)
+        for topic, reason in refused:
+            self.counts.refused += 1
+            if self._on_refused is not None and not self._until_taken(client, partial(self._on_refused, topic, reason)):
+                return
+        if messages:
+            self._handed_over_at = time.monotonic()
+        messages.clear()
+        refused.clear()
+        client.acknowledge()
+
+    def _until_taken(self, client: ReceivingClient, hand_over: Callable[[], None]) -> bool:
+        """Call until it does not raise one of `retry_on`; False if `stop()` came first."""
+        delay_s, pinged_at = _FIRST_RETRY_S, time.monotonic()
+        while True:
+            try:
+                hand_over()
+            except self._retry_on as error:
+                if delay_s == _FIRST_RETRY_S:
+                    _log.warning("mqtt reader pauses", error=str(error))
+                self.counts.retries += 1
+            else:
+                return True
+            if self._stopping.wait(delay_s):
+                return False
+            delay_s = min(delay_s * 2, _LONGEST_RETRY_S)
+            if time.monotonic() - pinged_at > KEEPALIVE_S / 2:
+                client.ping()
+                pinged_at = time.monotonic()
+
+    def _subscribe(self, client: ReceivingClient) -> None:
+        topics, before = self._topics, self._subscribed
+        self._subscribed = topics
+        gone = [topic for topic in before if topic not in topics]
+        if gone:
+            client.unsubscribe(gone)
+        if not topics:
+            self._ready.set()
+            return
+        options = SubscribeOptions(qos=self._qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        if client.protocol == MQTTProtocolVersion.MQTTv5:
+            _, mid = client.subscribe([(topic, options) for topic in topics])
+        else:
+            _, mid = client.subscribe([(topic, int(self._qos)) for topic in topics])
+        if mid is not None:
+            self._asked[mid] = topics
+
+    # paho's callbacks, called while it reads or writes on this thread.
+
+    def _on_connect(
+        self, _client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = str(reason)
+            return
+        assert self._client is not None
+        if not flags.session_present:
+            self._client.forget_session()
+        self.counts.connections += 1
+        self._subscribed = ()
+        self._asked.clear()
+        self._accepted_at = time.monotonic()
+        self._connected = True
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        self._refusal = self._refusal or str(reason)
+        self._taken_over = reason.value == _SESSION_TAKEN_OVER
+
+    def _on_subscribe(
+        self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        topics = self._asked.pop(mid, ())
+        refused = [topic for topic, reason in zip(topics, reasons, strict=True) if reason.is_failure]
+        if refused:
+            raise UnreachableError(str(self.url), f"it does not grant {', '.join(refused)}")
+        self._ready.set()

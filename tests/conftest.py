@@ -1,0 +1,28 @@
+"""Real servers for the tests: those on the PATH, or with `GEO_TEST_SERVERS=wheel` (and where none is installed) the wheels'."""
+
+import os
+
+import pytest
+
+from geo_service.embedded.servers import find_mosquitto, find_redis, start_servers
+
+PREFER = os.environ.get("GEO_TEST_SERVERS", "path")
+
+
+def pytest_report_header():
+    assert PREFER in ("path", "wheel"), "GEO_TEST_SERVERS is path or wheel"
+    return f"servers: store {find_redis(PREFER)[0]}, broker {find_mosquitto(PREFER) or 'amqtt'}"
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    """A store of this worker's own; tests share it, so each uses keys of its own."""
+    with start_servers(tmp_path_factory.mktemp("redis"), mqtt=False, prefer=PREFER, fsync="everysec") as servers:
+        yield servers.redis_url
+
+
+@pytest.fixture(scope="session")
+def mqtt_url(tmp_path_factory):
+    """A broker of this worker's own; tests share it, so each uses topics and client ids of its own."""
+    with start_servers(tmp_path_factory.mktemp("mqtt"), redis=False, prefer=PREFER) as servers:
+        yield servers.mqtt_url

@@ -1,0 +1,98 @@
+import threading
+import time
+from itertools import count
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from geo_service.delivery.mqtt_reader import MqttReader
+from geo_service.delivery.mqtt_url import BrokerUrl
+
+_numbers = count()
+
+
+def eventually(question, timeout_s=20.0):
+    """Wait until `question()` is true; what it last said otherwise."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s} s"
+        time.sleep(0.01)
+    return answer
+
+
+@pytest.fixture
+def name(request):
+    """A name that no other test uses, for topics and client ids."""
+    return f"{request.node.name.split('[')[0][:30]}-{next(_numbers)}-{time.time_ns() % 10**9}"
+
+
+class Inbox:
+    """What a reader handed over."""
+
+    def __init__(self):
+        self.batches = []
+        self.refused = []
+        self.lock = threading.Lock()
+
+    def take(self, batch):
+        with self.lock:
+            self.batches.append(batch)
+
+    def refuse(self, topic, reason):
+        self.refused.append((topic, reason))
+
+    @property
+    def messages(self):
+        with self.lock:
+            return [message for batch in self.batches for message in batch]
+
+    @property
+    def payloads(self):
+        return [message.payload for message in self.messages]
+
+    def expect(self, number):
+        eventually(lambda: len(self.messages) >= number)
+        return self.messages
+
+
+@pytest.fixture
+def inbox():
+    return Inbox()
+
+
+@pytest.fixture
+def read():
+    """Start readers that stop with the test."""
+    readers = []
+
+    def start(url, **options):
+        reader = MqttReader(url, **options)
+        readers.append(reader)
+        reader.start()
+        return reader
+
+    yield start
+    for reader in readers:
+        reader.stop()
+
+
+@pytest.fixture
+def publish():
+    """Publish with plain paho: `publish(url, topic, payload, …)` returns once the broker has it."""
+
+    def send(url, *messages, qos=1, retain=False):
+        broker = BrokerUrl.parse(url)
+        client = Client(CallbackAPIVersion.VERSION2)
+        client.max_inflight_messages_set(0)
+        client.connect(broker.host, broker.port)
+        client.loop_start()
+        try:
+            sent = [client.publish(topic, payload, qos, retain) for topic, payload in messages]
+            for info in sent:
+                info.wait_for_publish(20)
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    return send
