@@ -35,6 +35,8 @@ _CONNECT_S = 10.0
 _POLL_MS = 1000
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
 _SESSION_TAKEN_OVER = 0x8E
+# Not every broker says that; connections that end right after they began, again and again, say it too.
+_SHORT_S, _MANY_SHORT = 5.0, 3
 
 
 @dataclass
@@ -100,6 +102,7 @@ class MqttReader:
         self._ready = threading.Event()
         self._connected = False
         self._taken_over = False
+        self._short_in_a_row = 0
         self._refusal = ""
         self._subscribed: tuple[str, ...] = ()
         self._asked: dict[int, tuple[str, ...]] = {}
@@ -222,11 +225,15 @@ class MqttReader:
             if self._connected and self._topics is not self._subscribed:
                 self._subscribe(client)
             self._step(client)
-        if not self._stopping.is_set():
-            self._connected = False
-            _log.warning("mqtt broker lost", broker=str(self.url), reason=self._refusal)
+        if self._stopping.is_set():
+            return
+        self._connected = False
         if self._taken_over:
             raise UnreachableError(str(self.url), f"another client with the id {self.client_id} took the session over")
+        short = self._accepted_at is not None and time.monotonic() - self._accepted_at < _SHORT_S
+        self._short_in_a_row = self._short_in_a_row + 1 if short else 0
+        hint = f"is there another client with the id {self.client_id}?" if self._short_in_a_row >= _MANY_SHORT else None
+        _log.warning("mqtt broker lost", broker=str(self.url), reason=self._refusal, hint=hint)
 
     def _step(self, client: ReceivingClient) -> None:
         """Wait for bytes, read them, hand them over."""
@@ -324,10 +331,11 @@ class MqttReader:
         self._connected = True
 
     def _on_disconnect(
-        self, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
+        self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
-        self._refusal = self._refusal or str(reason)
-        self._taken_over = reason.value == _SESSION_TAKEN_OVER
+        from_broker = flags.is_disconnect_packet_from_server
+        self._refusal = self._refusal or (str(reason) if from_broker else "the connection broke")
+        self._taken_over = from_broker and reason.value == _SESSION_TAKEN_OVER
 
     def _on_subscribe(
         self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object

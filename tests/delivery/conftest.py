@@ -12,13 +12,19 @@ from geo_service.delivery.mqtt_url import BrokerUrl
 _numbers = count()
 
 
-def eventually(question, timeout_s=20.0):
-    """Wait until `question()` is true; what it last said otherwise."""
+def _eventually(question, timeout_s=20.0):
+    """Wait until `question()` is true."""
     deadline = time.monotonic() + timeout_s
     while not (answer := question()):
         assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s} s"
         time.sleep(0.01)
     return answer
+
+
+@pytest.fixture
+def eventually():
+    """`eventually(question)` waits until `question()` is true and returns what it said."""
+    return _eventually
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ class Inbox:
         return [message.payload for message in self.messages]
 
     def expect(self, number):
-        eventually(lambda: len(self.messages) >= number)
+        _eventually(lambda: len(self.messages) >= number)
         return self.messages
 
 
@@ -68,8 +74,8 @@ def read():
 
     def start(url, **options):
         reader = MqttReader(url, **options)
-        readers.append(reader)
         reader.start()
+        readers.append(reader)
         return reader
 
     yield start
@@ -96,3 +102,19 @@ def publish():
             client.loop_stop()
 
     return send
+
+
+@pytest.fixture(params=["fast", "plain"])
+def plain(request):
+    """Both ways of reading."""
+    return request.param == "plain"
+
+
+@pytest.fixture
+def options(name, inbox):
+    """What a reader of this test's own topics is made with."""
+
+    def make(**more):
+        return {"client_id": name, "topics": [f"{name}/#"], "on_batch": inbox.take} | more
+
+    return make

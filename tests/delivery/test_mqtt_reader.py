@@ -1,0 +1,302 @@
+import contextlib
+import os
+import resource
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from geo_service.delivery.mqtt_reader import MqttReader
+from geo_service.delivery.mqtt_reception import FastClient
+from geo_service.delivery.mqtt_url import BrokerUrl
+from geo_service.embedded.servers import find_mosquitto, start_servers
+from geo_service.errors import InvalidInputError, UnreachableError
+
+
+@pytest.fixture(params=["path", "wheel"], scope="module")
+def broker(request, tmp_path_factory):
+    """Each broker that we start: mosquitto where it is installed, and amqtt."""
+    if request.param == "path" and find_mosquitto() is None:
+        pytest.skip("no mosquitto is installed")
+    folder = tmp_path_factory.mktemp("broker")
+    with start_servers(folder, redis=False, prefer=request.param) as servers:
+        yield servers.mqtt_url
+
+
+def test_the_names_that_the_fast_way_needs_are_there():
+    assert FastClient.is_supported()
+
+
+def test_messages_arrive_in_order_and_whole(broker, name, inbox, read, publish, options, plain):
+    read(broker, **options(plain=plain))
+    sent = [(f"{name}/{number % 7}", b"%d" % number) for number in range(300)]
+    publish(broker, *sent)
+    messages = inbox.expect(300)
+    assert [(message.topic, message.payload) for message in messages] == sent
+    assert all(message.qos == 1 and not message.retained and message.mid for message in messages)
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_each_qos_arrives_once(broker, name, inbox, read, publish, options, plain, qos):
+    read(broker, **options(plain=plain, qos=2))
+    publish(broker, *[(f"{name}/x", b"%d" % number) for number in range(50)], qos=qos)
+    inbox.expect(50)
+    publish(broker, (f"{name}/x", b"end"), qos=1)
+    assert [message.payload for message in inbox.expect(51)] == [b"%d" % number for number in range(50)] + [b"end"]
+
+
+def test_a_retained_message_says_so_and_a_live_one_does_not(broker, name, inbox, read, publish, options, plain):
+    publish(broker, (f"{name}/kept", b"old"), retain=True)
+    read(broker, **options(plain=plain))
+    inbox.expect(1)
+    publish(broker, (f"{name}/kept", b"new"), retain=True)
+    assert [(message.payload, message.retained) for message in inbox.expect(2)] == [(b"old", True), (b"new", False)]
+    publish(broker, (f"{name}/kept", b""), retain=True)
+
+
+def test_what_comes_while_we_are_away_is_kept_for_us(broker, name, inbox, read, publish, options, plain):
+    read(broker, **options(plain=plain)).stop()
+    publish(broker, *[(f"{name}/x", b"%d" % number) for number in range(200)])
+    read(broker, **options(plain=plain))
+    messages = inbox.expect(200)
+    assert sorted(int(message.payload) for message in messages) == list(range(200))
+    assert not any(message.retained for message in messages)
+
+
+def test_a_batch_is_acknowledged_only_after_it_was_taken(
+    mqtt_url, name, inbox, read, publish, options, plain, eventually
+):
+    """The first reader dies while it appends: the broker delivers again, with `dup` and the same message ids."""
+    first = []
+
+    def die(batch):
+        first.extend(batch)
+        raise ZeroDivisionError
+
+    reader = MqttReader(mqtt_url, **options(plain=plain, on_batch=die))
+    reader.start()
+    publish(mqtt_url, (f"{name}/x", b"1"))
+    with pytest.raises(ZeroDivisionError):
+        reader.join(20)
+    read(mqtt_url, **options(plain=plain))
+    (again,) = inbox.expect(1)
+    assert again.payload == first[0].payload == b"1"
+    if find_mosquitto() is not None and "version" not in mqtt_url:  # amqtt may number anew
+        assert (first[0].dup, again.dup) == (False, True)
+        assert again.mid == first[0].mid
+
+
+def test_a_taken_batch_does_not_come_again(broker, name, inbox, read, publish, options, plain):
+    reader = read(broker, **options(plain=plain))
+    publish(broker, *[(f"{name}/x", b"%d" % number) for number in range(100)])
+    inbox.expect(100)
+    reader.stop()
+    read(broker, **options(plain=plain))
+    publish(broker, (f"{name}/x", b"end"))
+    assert inbox.expect(101)[-1].payload == b"end"
+    assert len(inbox.messages) == 101
+
+
+def test_while_the_log_is_out_of_reach_nothing_is_lost_and_nothing_acknowledged(
+    mqtt_url, name, inbox, read, publish, options, plain, eventually
+):
+    away = threading.Event()
+    away.set()
+
+    def take(batch):
+        if away.is_set():
+            raise UnreachableError("redis", "connection refused")
+        inbox.take(batch)
+
+    reader = read(mqtt_url, **options(plain=plain, on_batch=take))
+    publish(mqtt_url, *[(f"{name}/x", b"%d" % number) for number in range(50)])
+    eventually(lambda: reader.counts.retries >= 2)
+    publish(mqtt_url, (f"{name}/x", b"end"))
+    assert inbox.messages == []
+    away.clear()
+    assert [m.payload for m in inbox.expect(51)] == [b"%d" % number for number in range(50)] + [b"end"]
+
+
+def test_a_reader_that_waits_for_the_log_can_be_stopped(mqtt_url, name, inbox, publish, options, plain, eventually):
+    def take(_batch):
+        raise ConnectionError
+
+    reader = MqttReader(mqtt_url, **options(plain=plain, on_batch=take))
+    reader.start()
+    publish(mqtt_url, (f"{name}/x", b"1"))
+    eventually(lambda: reader.counts.retries)
+    reader.stop(5)
+    reader.join()
+    assert not reader.connected
+
+
+def test_an_exception_ends_the_reader_and_reaches_its_owner(mqtt_url, name, inbox, publish, options, plain, eventually):
+    def take(_batch):
+        raise KeyError("a fault of ours")
+
+    reader = MqttReader(mqtt_url, **options(plain=plain, on_batch=take))
+    reader.start()
+    publish(mqtt_url, (f"{name}/x", b"1"))
+    with pytest.raises(KeyError, match="a fault of ours"):
+        reader.join(20)
+    assert isinstance(reader.failure, KeyError)
+    assert not reader.connected
+
+
+def test_a_too_large_message_is_refused_and_does_not_come_back(
+    broker, name, inbox, read, publish, options, plain, eventually
+):
+    reader = read(broker, **options(plain=plain, on_refused=inbox.refuse, max_packet_bytes=100_000))
+    publish(broker, (f"{name}/big", b"x" * 10_000_000), (f"{name}/small", b"1"))
+    inbox.expect(1)
+    eventually(lambda: inbox.refused)
+    (topic, reason) = inbox.refused[0]
+    assert topic == f"{name}/big"
+    assert reason.startswith("too large")
+    reader.stop()
+    read(broker, **options(plain=plain, on_refused=inbox.refuse, max_packet_bytes=100_000))
+    publish(broker, (f"{name}/small", b"2"))
+    inbox.expect(2)
+    assert len(inbox.refused) == 1
+    assert inbox.payloads == [b"1", b"2"]
+
+
+def test_topics_can_change_while_it_reads(mqtt_url, name, inbox, read, publish, options, plain, eventually):
+    reader = read(mqtt_url, **options(plain=plain, topics=[f"{name}/a"]))
+    reader.set_topics([f"{name}/b"])
+
+    def heard():
+        publish(mqtt_url, (f"{name}/b", b"b"))
+        return inbox.messages
+
+    eventually(heard)
+    publish(mqtt_url, (f"{name}/a", b"a"), (f"{name}/b", b"end"))
+    eventually(lambda: b"end" in inbox.payloads)
+    assert b"a" not in inbox.payloads
+
+
+def test_it_comes_back_after_the_broker_was_away(tmp_path, name, inbox, read, publish, options, plain, eventually):
+    if find_mosquitto() is None:
+        pytest.skip("no mosquitto is installed: amqtt forgets everything when it ends")
+    with start_servers(tmp_path, redis=False) as servers:
+        port = BrokerUrl.parse(servers.mqtt_url).port
+        reader = read(servers.mqtt_url, **options(plain=plain))
+        publish(servers.mqtt_url, (f"{name}/x", b"1"))
+        inbox.expect(1)
+    eventually(lambda: not reader.connected)
+    with subprocess.Popen(
+        [find_mosquitto(), "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL
+    ) as again:
+        try:
+            eventually(lambda: reader.connected)
+            publish(f"mqtt://127.0.0.1:{port}", (f"{name}/x", b"2"))
+            inbox.expect(2)
+        finally:
+            again.terminate()
+    assert [message.payload for message in inbox.messages if not message.dup] == [b"1", b"2"]
+    assert reader.counts.connections == 2
+
+
+def test_a_broker_that_is_not_there_is_named(name, inbox, options, plain):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reader = MqttReader(f"mqtt://me:secret@127.0.0.1:{port}", **options(plain=plain))
+    with pytest.raises(UnreachableError, match=f"mqtt://127.0.0.1:{port}.*refused") as raised:
+        reader.start()
+    assert "secret" not in str(raised.value)
+
+
+def test_a_broker_that_hangs_up_at_once_is_named(name, inbox, options, plain):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up():
+            with contextlib.suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        url = f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UnreachableError, match=url):
+            MqttReader(url, **options(plain=plain)).start()
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_broker_that_says_that_another_took_our_session_over_ends_the_reader(name, inbox, options, plain):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept_and_hang_up():
+            connection = server.accept()[0]
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"\x20\x03\x00\x00\x00")
+                subscribe = connection.recv(1000)
+                connection.sendall(b"\x90\x04" + subscribe[2:4] + b"\x00\x01" + b"\xe0\x02\x8e\x00")
+                connection.recv(1000)
+
+        thread = threading.Thread(target=accept_and_hang_up, daemon=True)
+        thread.start()
+        reader = MqttReader(f"mqtt://127.0.0.1:{server.getsockname()[1]}?version=5", **options(plain=plain))
+        with pytest.raises(UnreachableError, match="another client with the id"):  # noqa: PT012 - whichever comes first
+            reader.start()
+            reader.join(20)
+        thread.join(20)
+
+
+def test_two_readers_with_one_id_are_suspected_by_how_they_fight(
+    mqtt_url, name, inbox, options, plain, eventually, capsys
+):
+    readers = [MqttReader(mqtt_url, **options(plain=plain)) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    eventually(lambda: f"another client with the id {name}" in capsys.readouterr().out)
+    for reader in readers:
+        reader.stop()
+
+
+def test_more_open_files_than_select_can_count_do_no_harm(mqtt_url, name, inbox, publish, options, plain):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("the system does not grant 1200 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1050)]
+    try:
+        reader = MqttReader(mqtt_url, **options(plain=plain))
+        reader.start()
+        assert reader._client.socket().fileno() > 1023
+    finally:
+        for number in held:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    publish(mqtt_url, (f"{name}/x", b"1"))
+    inbox.expect(1)
+    reader.stop()
+
+
+def test_a_lone_message_is_handed_over_at_once_and_a_flood_in_batches(
+    mqtt_url, name, inbox, read, publish, options, plain
+):
+    reader = read(mqtt_url, **options(plain=plain, flush_s=0.2))
+    publish(mqtt_url, (f"{name}/x", b"first"))
+    inbox.expect(1)
+    publish(mqtt_url, *[(f"{name}/x", b"%d" % number) for number in range(500)])
+    inbox.expect(501)
+    assert reader.counts.batches < 50
+
+
+def test_no_batch_is_larger_than_asked(broker, name, inbox, read, publish, options, plain):
+    read(broker, **options(plain=plain)).stop()
+    publish(broker, *[(f"{name}/x", b"%d" % number) for number in range(500)])
+    read(broker, **options(plain=plain, max_batch=64))
+    inbox.expect(500)
+    assert max(map(len, inbox.batches)) <= 64
+
+
+@pytest.mark.parametrize(
+    "url", ["http://x", "mqtt://", "mqtt://x:port", "mqtt://x/path", "mqtt://x?version=4", "mqtt://x?colour=red", "x"]
+)
+def test_a_url_that_is_none_is_refused(url, options):
+    with pytest.raises(InvalidInputError, match="mqtt: "):
+        MqttReader(url, **options())
