@@ -1,0 +1,41 @@
+"""What a person agreed to, and forgetting them. A person is known by their device's id."""
+
+import asyncio
+
+import msgspec
+from litestar import Router, delete, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, SkipValidation
+
+from geo_service.api.access import Requires
+from geo_service.api.ingest import Taken, answer
+from geo_service.api.principals import Action
+from geo_service.api.services import Services
+from geo_service.flow.entries import Purpose
+from geo_service.ids import require_id
+
+Ports = NamedDependency[SkipValidation[Services]]
+
+
+@put(
+    "/people/{person:str}/consent",
+    guards=[Requires(Action.PEOPLE)],
+    status_code=202,
+    summary="Record what a person agrees to",
+)
+async def put_consent(services: Ports, person: FromPath[str], data: JSONBody[dict[Purpose, bool]]) -> Taken:
+    """By purpose: `location`, `offers`, `analytics`. A purpose that is not named stays as it was."""
+    topic = f"http:/v1/people/{require_id(person, 'person')}/consent"
+    return answer(await asyncio.to_thread(services.intake.take, topic, msgspec.json.encode(data)))
+
+
+@delete("/people/{person:str}", guards=[Requires(Action.PEOPLE)], status_code=202, summary="Forget a person")
+async def delete_person(services: Ports, person: FromPath[str]) -> Taken:
+    """202 once it is in the log: the device leaves every fence, its tokens end, and nothing of it is kept."""
+    topic = f"http:/v1/people/{require_id(person, 'person')}"
+    return answer(await asyncio.to_thread(services.intake.take, topic, b""))
+
+
+def router() -> Router:
+    """The routes."""
+    return Router("/", route_handlers=[put_consent, delete_person], tags=["people"])

@@ -1,0 +1,170 @@
+"""What the HTTP shell needs of the rest: narrow ports, each with the one thing it is for.
+
+Methods may block (they talk to Redis or the log) and are called in worker threads, several at a time. A server that does not answer is `UnreachableError`, which becomes a 503.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from geo_service.api.principals import Principal
+from geo_service.catalogue.site import Kind
+from geo_service.flow.entries import EntryId
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """One thing of a message that the border refused."""
+
+    index: int | None
+    """Place in the list that was sent; None where the whole message is meant."""
+    field: str | None
+    reason: str
+
+
+class Accepted(NamedTuple):
+    """What became of a message."""
+
+    accepted: int
+    """Pings or readings that are in the log."""
+    problems: Sequence[Refused]
+
+
+class Intake(Protocol):
+    """The border: the same one that MQTT messages pass. What people do (a recount, a consent) passes it too."""
+
+    def take(self, topic: str, payload: bytes, *, device: str | None = None) -> Accepted:
+        """Decode, judge and append; returns once the log has it. `device` is who the credentials say is speaking."""
+        ...
+
+
+class Catalogue(Protocol):
+    """The documents of the site as they stand."""
+
+    def get(self, kind: Kind, key: str) -> bytes | None:
+        """One document as canonical JSON."""
+        ...
+
+    def page(self, kind: Kind, after: str | None, limit: int) -> Sequence[tuple[str, bytes]]:
+        """Up to `limit` documents with keys above `after`, in key order."""
+        ...
+
+    def put(self, kind: Kind, key: str, document: bytes) -> bool:
+        """Write one and tell the log; True where it is new."""
+        ...
+
+    def remove(self, kind: Kind, key: str) -> bool:
+        """Remove one and tell the log; False where there was none."""
+        ...
+
+
+class CurrentValues(Protocol):
+    """The newest value of what changes, by name."""
+
+    def occupancy(self, stores: Collection[str] | None = None) -> Mapping[str, Sequence[bytes]]:
+        """Newest occupancy outputs (JSON) by store, the store's own before its zones'; None: of every store."""
+        ...
+
+
+class OutputsTail(Protocol):
+    """The outputs of every partition, as they come. The one port for asyncio: it mostly waits."""
+
+    async def ends(self) -> Mapping[int, EntryId]:
+        """The position of the newest output of every partition."""
+        ...
+
+    async def read(
+        self, after: Mapping[int, EntryId], limit: int, wait_s: float
+    ) -> Sequence[tuple[int, EntryId, bytes]]:
+        """`(partition, position, outputs of that entry, one JSON object a line)` after the positions, in the order of
+        each partition, at most `limit` of each; a partition that is not named starts at the oldest kept. Waits up to
+        `wait_s` for a first one.
+        """
+        ...
+
+
+class Session(NamedTuple):
+    """A person's login."""
+
+    token: str
+    principal: Principal
+    lifetime_s: int
+
+
+class DeviceToken(NamedTuple):
+    """A device and the token that speaks for it; the token is told once and never again."""
+
+    device: str
+    token: str
+
+
+class Accounts(Protocol):
+    """Keys, device tokens, people and their sessions."""
+
+    def identify(self, credential: str) -> Principal | None:
+        """Whose key or device token this is; None: nobody's."""
+        ...
+
+    def resume(self, session: str) -> Principal | None:
+        """Whose session this is; None where it is unknown, ended or expired."""
+        ...
+
+    def log_in(self, name: str, password: str) -> Session | None:
+        """Begin a session; None where name or password is wrong, in the same time either way."""
+        ...
+
+    def log_out(self, session: str) -> None:
+        """End a session."""
+        ...
+
+    def register(self, device: str | None) -> DeviceToken | None:
+        """A token for a new device (None: with an id made here); None where the id is taken."""
+        ...
+
+
+class RateLimiter(Protocol):
+    """So many in so much time, counted over all processes."""
+
+    def take(self, key: str, *, limit: int, window_s: float) -> float:
+        """Count one: 0.0 where it is within the limit, else the seconds after which to try again."""
+        ...
+
+
+class Nearby(Protocol):
+    """Which stores and fences are around a place."""
+
+    def nearest(self, lat: float, lon: float, radius_m: float, limit: int) -> Sequence[tuple[str, float]]:
+        """`(store, metres to its edge)`, nearest first."""
+        ...
+
+    def covering(self, lat: float, lon: float) -> Sequence[str]:
+        """Ids of the fences that cover the place, in order."""
+        ...
+
+
+class RecentOffers(Protocol):
+    """What was decided about a device lately."""
+
+    def of(self, device: str, limit: int) -> Sequence[bytes]:
+        """Newest first, as JSON of `outputs.Offer`."""
+        ...
+
+
+Checks = Callable[[], Mapping[str, str | None]]
+"""Readiness by name: None where it is well, else what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """All ports. A resource whose port is None does not exist."""
+
+    intake: Intake
+    catalogue: Catalogue
+    current: CurrentValues
+    outputs: OutputsTail
+    accounts: Accounts
+    limits: RateLimiter
+    checks: Checks
+    nearby: Nearby | None = None
+    offers: RecentOffers | None = None

@@ -1,0 +1,278 @@
+"""The API on fakes of its ports: what they are given is kept, what they answer is set by the test."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from geo_service.api.app import ApiSettings, build_app
+from geo_service.api.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action, Principal, Role
+from geo_service.api.server import server
+from geo_service.api.services import Accepted, DeviceToken, Refused, Services, Session
+from geo_service.catalogue.site import Kind
+from geo_service.errors import UnreachableError
+from geo_service.flow.entries import START, EntryId
+
+
+def key(name: str, actions: frozenset[Action] = SECRET, stores: set[str] | None = None) -> Principal:
+    scope = None if stores is None else frozenset(stores)
+    return Principal(kind="secret", id=name, actions=actions, stores=scope)
+
+
+def person(role: Role, stores: set[str] | None = None) -> Principal:
+    scope = None if stores is None else frozenset(stores)
+    return Principal(kind="person", id=f"the-{role}", actions=BY_ROLE[role], stores=scope, role=role)
+
+
+@dataclass
+class FakeIntake:
+    answer: Accepted = field(default_factory=lambda: Accepted(1, ()))
+    taken: list[tuple[str, bytes, str | None]] = field(default_factory=list)
+    down: bool = False
+
+    def take(self, topic: str, payload: bytes, *, device: str | None = None) -> Accepted:
+        if self.down:
+            raise UnreachableError("redis at localhost:6379", "refused")
+        self.taken.append((topic, payload, device))
+        return self.answer
+
+    def refuse(self, *problems: tuple[int | None, str | None, str], accepted: int = 0) -> None:
+        self.answer = Accepted(accepted, [Refused(*problem) for problem in problems])
+
+
+@dataclass
+class FakeCatalogue:
+    documents: dict[tuple[Kind, str], bytes] = field(default_factory=dict)
+
+    def add(self, kind: Kind, key: str, **fields: object) -> None:
+        self.documents[kind, key] = json.dumps({"id": key, **fields}).encode()
+
+    def get(self, kind: Kind, key: str) -> bytes | None:
+        return self.documents.get((kind, key))
+
+    def page(self, kind: Kind, after: str | None, limit: int) -> Sequence[tuple[str, bytes]]:
+        keys = sorted(name for of, name in self.documents if of == kind and (after is None or name > after))
+        return [(name, self.documents[kind, name]) for name in keys[:limit]]
+
+    def put(self, kind: Kind, key: str, document: bytes) -> bool:
+        is_new = (kind, key) not in self.documents
+        self.documents[kind, key] = document
+        return is_new
+
+    def remove(self, kind: Kind, key: str) -> bool:
+        return self.documents.pop((kind, key), None) is not None
+
+
+@dataclass
+class FakeCurrent:
+    values: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def occupancy(self, stores: Sequence[str] | None = None) -> Mapping[str, Sequence[bytes]]:
+        return {store: lines for store, lines in self.values.items() if stores is None or store in stores}
+
+
+@dataclass
+class FakeOutputs:
+    """One list of outputs a partition; `kept_from` plays a trimmed log."""
+
+    partitions: dict[int, list[tuple[EntryId, bytes]]] = field(default_factory=lambda: {0: [], 1: []})
+    down: bool = False
+    reads: int = 0
+
+    def add(self, partition: int, ms: int, *outputs: dict[str, object]) -> None:
+        lines = b"\n".join(json.dumps(output).encode() for output in outputs)
+        self.partitions[partition].append((EntryId(ms, 0), lines))
+
+    async def ends(self) -> dict[int, EntryId]:
+        self._reach()
+        return {name: rows[-1][0] if rows else START for name, rows in self.partitions.items()}
+
+    async def read(
+        self, after: Mapping[int, EntryId], limit: int, wait_s: float
+    ) -> Sequence[tuple[int, EntryId, bytes]]:
+        self._reach()
+        self.reads += 1
+        found = [
+            (name, position, lines)
+            for name, rows in self.partitions.items()
+            for position, lines in [row for row in rows if row[0] > after.get(name, START)][:limit]
+        ]
+        if not found and wait_s:
+            await asyncio.sleep(0.01)
+        return found
+
+    def _reach(self) -> None:
+        if self.down:
+            raise UnreachableError("redis at localhost:6379", "refused")
+
+
+@dataclass
+class FakeAccounts:
+    keys: dict[str, Principal] = field(default_factory=dict)
+    sessions: dict[str, Principal] = field(default_factory=dict)
+    people: dict[tuple[str, str], Principal] = field(default_factory=dict)
+    devices: set[str] = field(default_factory=set)
+
+    def identify(self, credential: str) -> Principal | None:
+        return self.keys.get(credential)
+
+    def resume(self, session: str) -> Principal | None:
+        return self.sessions.get(session)
+
+    def log_in(self, name: str, password: str) -> Session | None:
+        principal = self.people.get((name, password))
+        if principal is None:
+            return None
+        self.sessions["fresh"] = principal
+        return Session("fresh", principal, 43_200)
+
+    def log_out(self, session: str) -> None:
+        self.sessions.pop(session, None)
+
+    def register(self, device: str | None) -> DeviceToken | None:
+        name = device or f"d-{len(self.devices)}"
+        if name in self.devices:
+            return None
+        self.devices.add(name)
+        return DeviceToken(name, f"token-of-{name}")
+
+
+@dataclass
+class FakeLimits:
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def take(self, key: str, *, limit: int, window_s: float) -> float:
+        self.counts[key] = self.counts.get(key, 0) + 1
+        return 0.0 if self.counts[key] <= limit else window_s
+
+
+@dataclass
+class FakeNearby:
+    stores: list[tuple[str, float]] = field(default_factory=list)
+    fences: list[str] = field(default_factory=list)
+
+    def nearest(self, lat: float, lon: float, radius_m: float, limit: int) -> list[tuple[str, float]]:
+        return [found for found in self.stores if found[1] <= radius_m][:limit]
+
+    def covering(self, lat: float, lon: float) -> list[str]:
+        return self.fences
+
+
+@dataclass
+class FakeOffers:
+    offers: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def of(self, device: str, limit: int) -> list[bytes]:
+        return self.offers.get(device, [])[:limit]
+
+
+@dataclass
+class Fakes:
+    intake: FakeIntake = field(default_factory=FakeIntake)
+    catalogue: FakeCatalogue = field(default_factory=FakeCatalogue)
+    current: FakeCurrent = field(default_factory=FakeCurrent)
+    outputs: FakeOutputs = field(default_factory=FakeOutputs)
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    limits: FakeLimits = field(default_factory=FakeLimits)
+    nearby: FakeNearby = field(default_factory=FakeNearby)
+    offers: FakeOffers = field(default_factory=FakeOffers)
+    checks: dict[str, str | None] = field(default_factory=lambda: {"redis": None})
+
+    def services(self) -> Services:
+        return Services(
+            intake=self.intake,
+            catalogue=self.catalogue,
+            current=self.current,
+            outputs=self.outputs,
+            accounts=self.accounts,
+            limits=self.limits,
+            checks=lambda: self.checks,
+            nearby=self.nearby,
+            offers=self.offers,
+        )
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    """A small town with one of each credential; `Bearer` texts are the names used in the tests."""
+    fakes = Fakes()
+    fakes.accounts.keys = {
+        "sk_all": key("all"),
+        "sk_harbour": key("harbour-office", stores={"harbour"}),
+        "sk_readonly": key("reader", actions=frozenset({Action.READ})),
+        "pk_app": Principal(kind="publishable", id="app", actions=PUBLISHABLE),
+        "token-1": Principal(kind="device", id="phone-1", actions=DEVICE),
+    }
+    fakes.accounts.people = {("ada", "correct horse"): person("manager")}
+    fakes.accounts.sessions = {
+        "admin": person("admin"),
+        "manager": person("manager", {"harbour"}),
+        "staff": person("staff", {"harbour"}),
+        "analyst": person("analyst"),
+    }
+    for store in ("harbour", "market"):
+        fakes.catalogue.add("store", store, name=store.title(), lat=60.17, lon=24.94, timezone="Europe/Helsinki")
+    fakes.catalogue.add("sensor", "door-1", store="harbour")
+    fakes.catalogue.add("sensor", "door-2", store="market")
+    return fakes
+
+
+@pytest.fixture
+def client(fakes: Fakes) -> Iterator[TestClient]:
+    with TestClient(build_app(fakes.services(), ApiSettings())) as client:
+        yield client
+
+
+Headers = dict[str, str]
+
+
+@pytest.fixture
+def bearer() -> Callable[[str], Headers]:
+    return lambda credential: {"Authorization": f"Bearer {credential}"}
+
+
+class Served:
+    """The app behind a real server on a port of its own."""
+
+    def __init__(self, app: Litestar, port: int = 0) -> None:
+        self.app = app
+        self.server = server(app, host="127.0.0.1", port=port)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve()))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        deadline = time.monotonic() + 20
+        while not self.server.started:
+            assert self._thread.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        return self
+
+    def stop(self) -> float:
+        """Ask it to stop, as a signal does; returns the seconds it took."""
+        began = time.monotonic()
+        self.server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return time.monotonic() - began
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@pytest.fixture
+def served(fakes: Fakes) -> Iterator[Served]:
+    with Served(build_app(fakes.services(), ApiSettings(heartbeat_s=0.5))) as served:
+        yield served

@@ -1,0 +1,175 @@
+"""The page in a real browser, at the width of a phone."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+STORES = {
+    "harbour": "Harbour Street",
+    "market": "Market Hall",
+    "mill": "Old Mill <img src=x onerror='window.hacked=1'>",
+    "quay": "Quay Corner",
+}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def occupancy(store: str = "harbour", **fields: Any) -> dict[str, Any]:
+    figures = {
+        "mean": 47.2,
+        "low": 41.4,
+        "high": 52.8,
+        "rate": 0.59,
+        "p_over": 0.0,
+        "level": "normal",
+        "status": "live",
+    }
+    totals = {"in_total": 312, "out_total": 265}
+    return {"kind": "occupancy", "store": store, "zone": None, "time": now(), **figures, **totals, **fields}
+
+
+def crossing(number: int, **fields: Any) -> dict[str, Any]:
+    said = {"id": f"c{number}", "type": "enter", "device": f"phone-{number}", "fence": "f", "store": "harbour"}
+    return {
+        "kind": "crossing",
+        **said,
+        "role": "store",
+        "time": now(),
+        "duration_s": None,
+        "reason": "observed",
+        **fields,
+    }
+
+
+def offer(decision: str, reason: str, **fields: Any) -> dict[str, Any]:
+    said = {"id": "o1", "campaign": "coffee", "device": "phone-1", "store": "harbour", "decision": decision}
+    return {"kind": "offer", **said, "reason": reason, "time": now(), "expires": None, "evidence": {}, **fields}
+
+
+@pytest.fixture
+def fakes(api) -> Any:
+    """A town of four stores and one campaign, and somebody who may log in."""
+    fakes = api.Fakes()
+    fakes.accounts.people = {("ada", "correct horse"): api.person("manager")}
+    capacity = {"comfort": 80, "legal": 120}
+    for key, name in STORES.items():
+        fakes.catalogue.add("store", key, name=name, lat=60.17, lon=24.94, capacity=capacity)
+    fakes.catalogue.add("campaign", "coffee", name="Coffee with your bread")
+    fakes.current.values = {
+        "harbour": [json.dumps(occupancy()).encode()],
+        "market": [json.dumps(occupancy("market", mean=79, low=70, high=88, rate=0.99, level="full")).encode()],
+        "mill": [
+            json.dumps(occupancy("mill", mean=20, low=3, high=60, rate=0.25, level="quiet", status="blind")).encode()
+        ],
+    }
+    return fakes
+
+
+def log_in(page: Any, url: str) -> None:
+    page.open(url)
+    page.wait("document.querySelector('#login') && !document.querySelector('#login').hidden")
+    page.ask("""(() => {
+        const form = document.getElementById("login-form");
+        form.elements.name.value = "ada";
+        form.elements.password.value = "correct horse";
+        form.requestSubmit();
+    })()""")
+    page.wait(
+        "!document.querySelector('#live').hidden && document.querySelector('#connection').dataset.state === 'live'"
+    )
+
+
+def test_a_store_shows_its_live_number_and_the_feed_says_what_happens(page, serve, fakes, tmp_path):
+    served = serve(fakes)
+    page.size(400, 1400)
+    log_in(page, served.url)
+    page.wait("document.body.innerText.includes('47 (41\u201353) of 80')")
+    fakes.outputs.add(0, 10, crossing(1), crossing(2, type="exit", duration_s=754))
+    fakes.outputs.add(1, 10, offer("sent", "admitted"), offer("withheld", "the store is full", store="market"))
+    fakes.outputs.add(0, 20, occupancy(mean=50.1, low=44, high=56, in_total=315))
+    page.wait("document.body.innerText.includes('50 (44\u201356) of 80')", seconds=5)
+    feed = page.wait(
+        "document.getElementById('feed').childElementCount >= 4 && document.getElementById('feed').innerText"
+    )
+    assert "phone-1 came into Harbour Street" in feed
+    assert "phone-2 left Harbour Street\nafter 13 min" in feed
+    assert "Offer sent: Coffee with your bread" in feed
+    assert "Offer withheld: Coffee with your bread\nMarket Hall · to phone-1 · the store is full" in feed
+    text = page.ask("document.getElementById('stores').innerText")
+    assert "● full" in text
+    assert "no sensor is heard" in text
+    assert "Nothing counted yet" in text
+    assert "315 in, 265 out today" in text
+    assert page.ask("document.documentElement.scrollWidth") <= 400
+    page.screenshot(tmp_path / "page-400.png")
+    assert [said for said in page.complaints if "401" not in said] == []
+
+
+def test_names_are_text_and_nothing_from_elsewhere_may_run(page, serve, fakes):
+    served = serve(fakes)
+    page.size(1200, 800)
+    log_in(page, served.url)
+    fakes.outputs.add(0, 10, crossing(1, device="<b>x</b>"))
+    page.wait("document.getElementById('feed').innerText.includes('<b>x</b> came into')")
+    assert "<img src=x" in page.ask("document.getElementById('stores').innerText")
+    assert page.ask("document.querySelectorAll('#stores img, #feed li b b').length") == 0
+    assert page.ask("window.hacked") is None
+    page.ask("""(() => {
+        const script = document.createElement("script");
+        script.textContent = "window.hacked = 2";
+        document.head.append(script);
+    })()""")
+    assert page.ask("window.hacked") is None
+
+
+def test_a_wrong_password_is_said_and_the_form_stays(page, serve, fakes):
+    served = serve(fakes)
+    page.open(served.url)
+    page.wait("document.querySelector('#login') && !document.querySelector('#login').hidden")
+    page.ask("""(() => {
+        const form = document.getElementById("login-form");
+        form.elements.name.value = "ada";
+        form.elements.password.value = "guess";
+        form.requestSubmit();
+    })()""")
+    page.wait("document.getElementById('login-error').textContent === 'The name or the password is wrong.'")
+    assert page.ask("document.getElementById('live').hidden")
+
+
+def test_a_lost_server_is_said_with_the_age_of_the_data_and_the_page_comes_back_by_itself(page, serve, fakes, api):
+    served = serve(fakes)
+    port = int(served.url.rpartition(":")[2])
+    log_in(page, served.url)
+    served.stop()
+    page.wait("document.querySelector('#connection').dataset.state === 'stale'")
+    assert "Data as of" in page.ask("document.querySelector('#connection').textContent")
+    again = serve(fakes, port=port)
+    assert again.url == served.url
+    page.wait("document.querySelector('#connection').dataset.state === 'live'")
+    fakes.outputs.add(0, 30, crossing(7))
+    page.wait("document.getElementById('feed').innerText.includes('phone-7')")
+
+
+def test_the_screen_of_a_shop_manager(page, serve, fakes, tmp_path):
+    served = serve(fakes)
+    page.size(1280, 800, dark=True)
+    log_in(page, served.url)
+    page.wait("document.body.innerText.includes('47 (41\u201353) of 80')")
+    time.sleep(0.5)
+    page.screenshot(tmp_path / "page-dark.png")
+    assert page.ask("getComputedStyle(document.body).backgroundColor") == "rgb(19, 24, 25)"
+    page.ask("""(() => {
+        const order = document.getElementById("order");
+        order.value = "rate";
+        order.dispatchEvent(new Event("change"));
+    })()""")
+    assert page.ask("document.querySelector('#stores .store-name').textContent") == "Market Hall"
+    page.ask("document.querySelector('input[value=crossing]').click()")
+    fakes.outputs.add(0, 10, crossing(1), offer("sent", "admitted"))
+    page.wait("document.getElementById('feed').childElementCount === 2")
+    assert "phone-1 came" not in page.ask("document.getElementById('feed').innerText")
