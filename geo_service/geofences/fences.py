@@ -1,0 +1,176 @@
+"""Fences as presence sees them: a slot each, and what each asks for, as columns. Shapes are the index's business.
+
+```
+slot           0          1          2
+documents   Fence      Fence      None       None = free, to be used again
+dwell_ms    120000      -1                   -1 = no dwell asked for
+silence_ms  1800000   1800000
+detect        0b1101    0b0010               bit of EXIT, CROSS, ENTER, DWELL
+timed         0          1                   has opening hours
+inside       17          0                   devices in it now
+rank          1          0                   place in the order of fence ids
+```
+"""
+
+import heapq
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from geo_service.catalogue.documents import Fence
+from geo_service.catalogue.hours import Hours
+from geo_service.geofences.columns import Columns
+from geo_service.geofences.events import CROSS, TYPES
+
+NO_DWELL = -1
+FRESH_MS = 120_000
+"""A ping that reached the log within this time is judged by the hours at the log's clock, an older one by its own time."""
+
+
+class Opening:
+    """Whether a fence is open, remembered until the next change of its hours."""
+
+    def __init__(self, hours: Hours, now_ms: int) -> None:
+        self._hours = hours
+        self.since_ms = now_ms
+        self.open = hours.is_open(now_ms)
+        self.until_ms = hours.next_change(now_ms)
+
+    def turn(self, now_ms: int) -> None:
+        """Move on to the interval that holds this instant."""
+        self.__init__(self._hours, now_ms)  # type: ignore[misc]
+
+    def at(self, at_ms: int) -> bool:
+        """Whether it is open at this instant."""
+        return self.open if self.since_ms <= at_ms < self.until_ms else self._hours.is_open(at_ms)
+
+
+class Fences(Columns):
+    """Every fence that is neither removed nor disabled."""
+
+    SPEC: ClassVar[dict[str, DTypeLike]] = {
+        "dwell_ms": np.int64,
+        "silence_ms": np.int64,
+        "exit_after_ms": np.int64,
+        "detect": np.uint8,
+        "timed": np.bool_,
+        "inside": np.int64,
+    }
+    dwell_ms: NDArray[np.int64]
+    silence_ms: NDArray[np.int64]
+    exit_after_ms: NDArray[np.int64]
+    detect: NDArray[np.uint8]
+    timed: NDArray[np.bool_]
+    inside: NDArray[np.int64]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slot_of: dict[str, int] = {}
+        self.about: list[tuple[str, str | None, str]] = []
+        """(id, store, role) by slot."""
+        self.openings: dict[int, Opening] = {}
+        self.crossable = 0
+        """How many fences ask for `cross`."""
+        self._free: list[int] = []
+        self._turns: list[tuple[int, int]] = []
+        self._rank = np.empty(0, np.int64)
+        self._sorted: list[tuple[str, int]] = []
+        self._ranked = True
+        self.shortest_silence_ms = np.iinfo(np.int64).max
+
+    def put(self, fence: Fence, now_ms: int) -> int:
+        """Take a new or changed fence; its slot."""
+        slot = self.slot_of.get(fence.id)
+        if slot is None:
+            slot = self._new(fence.id)
+        self.crossable += ("cross" in fence.detect) - bool(self.detect[slot] & 1 << CROSS)
+        self.about[slot] = (fence.id, fence.store, fence.role)
+        self.dwell_ms[slot] = NO_DWELL if fence.dwell_s is None else round(fence.dwell_s * 1000)
+        self.silence_ms[slot] = round(fence.silence_s * 1000)
+        self.exit_after_ms[slot] = round(fence.exit_after_s * 1000)
+        self.detect[slot] = sum(1 << TYPES.index(change) for change in set(fence.detect))
+        self.shortest_silence_ms = min(self.shortest_silence_ms, int(self.silence_ms[slot]))
+        self.timed[slot] = fence.hours is not None
+        self.openings.pop(slot, None)
+        if fence.hours is not None:
+            opening = self.openings[slot] = Opening(Hours(fence.hours, fence.timezone), now_ms)
+            heapq.heappush(self._turns, (opening.until_ms, slot))
+        return slot
+
+    def _new(self, fence_id: str) -> int:
+        if self._free:
+            slot = self._free.pop()
+        else:
+            slot = len(self.about)
+            self.about.append(("", None, ""))
+            self.resize(slot + 1)
+        self.slot_of[fence_id] = slot
+        self.inside[slot] = self.detect[slot] = 0
+        self._sorted.append((fence_id, slot))
+        self._ranked = False
+        return slot
+
+    def remove(self, fence_id: str) -> int:
+        """Forget a fence; the slot that is free now."""
+        slot = self.slot_of.pop(fence_id)
+        self.crossable -= bool(self.detect[slot] & 1 << CROSS)
+        self.detect[slot] = 0
+        self.timed[slot] = False
+        self.openings.pop(slot, None)
+        self._free.append(slot)
+        return slot
+
+    def restore(self, slot_of: dict[str, int], fences: dict[str, Fence], now_ms: int) -> None:
+        """Take fences into the slots that they had."""
+        size = max(slot_of.values(), default=-1) + 1
+        taken = set(slot_of.values())
+        self._free = [slot for slot in range(size) if slot not in taken]
+        self.resize(size)
+        self.about = [("", None, "")] * size
+        self.slot_of = dict(slot_of)
+        self._sorted = list(slot_of.items())
+        self._ranked = False
+        for fence_id in slot_of:
+            self.put(fences[fence_id], now_ms)
+
+    @property
+    def rank(self) -> NDArray[np.int64]:
+        """Per slot its place in the order of fence ids."""
+        if not self._ranked:
+            self._sorted = sorted(pair for pair in self._sorted if self.slot_of.get(pair[0]) == pair[1])
+            self._rank = np.zeros(len(self.about), np.int64)
+            self._rank[[slot for _, slot in self._sorted]] = np.arange(len(self._sorted))
+            self._ranked = True
+        return self._rank
+
+    def next_turn_ms(self) -> int | None:
+        """The earliest instant at which the hours of a fence may begin or end."""
+        while self._turns:
+            at_ms, slot = self._turns[0]
+            if slot in self.openings and self.openings[slot].until_ms == at_ms:
+                return at_ms
+            heapq.heappop(self._turns)
+        return None
+
+    def turn(self, at_ms: int) -> list[int]:
+        """Begin or end hours at this instant; the slots for which something changed."""
+        changed = []
+        while self.next_turn_ms() == at_ms:
+            _, slot = heapq.heappop(self._turns)
+            opening = self.openings[slot]
+            was_open = opening.open
+            opening.turn(at_ms)
+            heapq.heappush(self._turns, (opening.until_ms, slot))
+            if opening.open != was_open:
+                changed.append(slot)
+        return changed
+
+    def open_at(self, slot: NDArray[np.integer], time_ms: NDArray[np.int64], logged_ms: int) -> NDArray[np.bool_]:
+        """Whether each fence is open for a ping of this time."""
+        opened = np.ones(len(slot), np.bool_)
+        for i in np.flatnonzero(self.timed[slot]).tolist():
+            at_ms = int(time_ms[i])
+            fresh = logged_ms - at_ms <= FRESH_MS
+            opened[i] = self.openings[int(slot[i])].at(logged_ms if fresh else at_ms)
+        return opened

@@ -1,0 +1,269 @@
+"""Presence: pings in, who entered, stayed in and left which fence out.
+
+One step over a batch of pings, all of it on arrays:
+
+```
+batch ──arrivals──► rows that count ──index──► (row, slot) pairs ──settle──► events, stays as they are now
+                     late, duplicate,             strict: within the shape
+                     skewed, too old, held        steady: what the fixes make believable
+```
+
+What is known lies in three tables, each with a picture of its arrays: `devices.py`, `fences.py`, `stays.py`; what is due
+later lies in `timers.py`. The log's time is the only clock: every call first settles what was due by then.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from geo_service.catalogue.documents import Fence
+from geo_service.geofences import arrivals
+from geo_service.geofences.due import forget_absent, run_due
+from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Event
+from geo_service.geofences.fences import NO_DWELL
+from geo_service.geofences.settle import settle
+from geo_service.geofences.shapes import read_shape
+from geo_service.geofences.stays import OUT
+from geo_service.geofences.steady import Steady
+from geo_service.geofences.strict import Strict
+from geo_service.geofences.tables import Ints, Mask, Mode, Rows, Tables
+from geo_service.geofences.timers import Timer, Timers
+from geo_service.pings.batch import MOCK, PingBatch
+
+
+class Step(NamedTuple):
+    """What a batch of pings did: events in order, and the rows that did not count, by why."""
+
+    events: list[Event]
+    late: Ints
+    duplicate: Ints
+    skewed: Ints
+    """These did count, at the log's time."""
+    too_old: Ints
+    held: Ints
+
+
+class Presence:
+    """Who is in which fence. Pure: the same calls give the same events."""
+
+    def __init__(self, mode: Mode = "steady") -> None:
+        self.mode: Mode = mode
+        self._tables = Tables(mode)
+        self._now_ms = 0
+
+    def put_fence(self, fence: Fence, now_ms: int) -> list[Event]:
+        """Take a new or changed fence.
+
+        Returns:
+            The exits that follow at once, for devices whose last position it no longer holds or whom it closed on.
+            Enters follow at a device's next ping.
+
+        Raises:
+            ShapeError: the geometry cannot be used; nothing has changed.
+            ValueError: the hours cannot be read; nothing has changed.
+        """
+        tables = self._tables
+        if fence.disabled:
+            return self.tick(now_ms) + self._drop_fence(fence.id, CHANGED)
+        shape, _ = read_shape(fence)
+        events = self.tick(now_ms)
+        slot = tables.fences.slot_of.get(fence.id)
+        dwell_ms = NO_DWELL if slot is None else int(tables.fences.dwell_ms[slot])
+        known = slot is not None
+        slot = tables.fences.put(fence, self._now_ms)
+        tables.index.put(slot, shape)
+        tables.quiet_until_ms = 0
+        if known:
+            self._judge_again(slot, dwell_ms)
+        return events + tables.told(by_device=True)
+
+    def _judge_again(self, slot: int, old_dwell_ms: int) -> None:
+        """A fence changed under the devices in it."""
+        tables = self._tables
+        stays, fences, devices = tables.stays, tables.fences, tables.devices
+        position, dev = self._stays_in(slot)
+        if not len(position):
+            return
+        found = tables.index.match(devices.lat[dev], devices.lon[dev])
+        within = np.zeros(len(dev), np.bool_)
+        within[found.row[found.slot == slot]] = True
+        opening = fences.openings.get(slot)
+        stay = within if opening is None or opening.open else np.zeros_like(within)
+        self._leave(position, dev, ~stay, CHANGED)
+        stays.drop(position[~within], dev[~within])
+        dwell_ms = int(fences.dwell_ms[slot])
+        if dwell_ms == old_dwell_ms:
+            return
+        tables.dwells.drop_slot(slot)
+        position, dev = self._stays_in(slot)
+        waits = (stays.enter_ms[position] != OUT) & ~stays.dwelt[position] & (dwell_ms != NO_DWELL)
+        position, dev = position[waits], dev[waits]
+        enter_ms = stays.enter_ms[position]
+        tables.dwells.add(Timer(enter_ms + dwell_ms, dev, np.full(len(dev), slot), enter_ms))
+
+    def remove_fence(self, fence_id: str, now_ms: int) -> list[Event]:
+        """Forget a fence; whoever is in it leaves."""
+        return self.tick(now_ms) + self._drop_fence(fence_id, REMOVED)
+
+    def _drop_fence(self, fence_id: str, reason: int) -> list[Event]:
+        tables = self._tables
+        slot = tables.fences.slot_of.get(fence_id)
+        if slot is None:
+            return []
+        position, dev = self._stays_in(slot)
+        self._leave(position, dev, np.ones(len(dev), np.bool_), reason)
+        events = tables.told(by_device=True)
+        tables.stays.drop(position, dev)
+        tables.dwells.drop_slot(slot)
+        tables.index.remove(slot)
+        tables.fences.remove(fence_id)
+        return events
+
+    def _stays_in(self, slot: int) -> tuple[Ints, Ints]:
+        """Positions and devices of what is followed in a fence."""
+        position, dev = self._tables.stays.everything()
+        chosen = self._tables.stays.slot[position] == slot
+        return position[chosen], dev[chosen]
+
+    def _leave(self, position: Ints, dev: Ints, which: Mask, reason: int) -> None:
+        """End these stays now."""
+        tables = self._tables
+        which = which & (tables.stays.enter_ms[position] != OUT)
+        position, dev = position[which], dev[which]
+        slot = tables.stays.slot[position].astype(np.int64)
+        now_ms = np.full(len(dev), self._now_ms)
+        # The phone's clock may be a little ahead of the log's.
+        time_ms = np.maximum(now_ms, tables.devices.fix_ms[dev])
+        tables.tell(
+            EXIT,
+            dev,
+            slot,
+            place=now_ms,
+            time_ms=time_ms,
+            reason=reason,
+            confidence=1.0,
+            enter_ms=tables.stays.enter_ms[position],
+        )
+        tables.leave(position)
+
+    def advance(self, batch: PingBatch, logged_ms: int) -> Step:
+        """Take pings, in arrival order, that entered the log at this time."""
+        events = self.tick(logged_ms)
+        logged_ms = self._now_ms
+        judged = arrivals.judge(batch, logged_ms, self._tables.devices)
+        at, dev = judged.rows, judged.dev
+        rows = Rows(
+            at,
+            dev,
+            judged.time_ms,
+            batch.lat[at],
+            batch.lon[at],
+            np.where(batch.accuracy_m[at] > 0, batch.accuracy_m[at], np.nan),
+            (batch.flags[at] & MOCK) != 0,
+        )
+        if len(at):
+            view = Strict(self._tables, rows) if self.mode == "strict" else Steady(self._tables, rows, logged_ms)
+            for part in arrivals.rounds(dev) if judged.repeats else [np.arange(len(dev))]:
+                turn = rows.take(part) if judged.repeats else rows
+                settle(self._tables, turn, *view.follow(turn, part), logged_ms)
+        return Step(
+            events + self._tables.told(), judged.late, judged.duplicate, judged.skewed, judged.too_old, judged.held
+        )
+
+    def tick(self, now_ms: int) -> list[Event]:
+        """Settle whatever is due by now: dwells, silence, doubts that have lasted, hours that begin or end."""
+        self._now_ms = max(now_ms, self._now_ms)
+        forget_absent(self._tables.devices, self._now_ms)
+        due_ms = self.next_due_ms()
+        if due_ms is None or due_ms > self._now_ms:
+            return []
+        run_due(self._tables, self._now_ms)
+        return self._tables.told(by_device=True)
+
+    def next_due_ms(self) -> int | None:
+        """The earliest instant at which `tick` may have something to do; None while nothing is under way."""
+        tables = self._tables
+        quiet_ms = tables.quiet_until_ms if tables.stays.live else None
+        due = (quiet_ms, tables.dwells.next_ms(), tables.doubts.next_ms(), tables.fences.next_turn_ms())
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
+
+    def forget(self, device: str, now_ms: int) -> list[Event]:
+        """Let a device leave every fence, and keep nothing of it."""
+        events = self.tick(now_ms)
+        tables = self._tables
+        place = tables.devices.place_of.get(device)
+        if place is None:
+            return events
+        places = np.array([place])
+        position, owner = tables.stays.of(places)
+        self._leave(position, places[owner], np.ones(len(position), np.bool_), FORGOTTEN)
+        events += tables.told()
+        tables.stays.drop(position, places[owner])
+        tables.devices.release(place)
+        return events
+
+    def inside(self, fence_id: str) -> int:
+        """How many devices are in a fence; 0 for one that is not known."""
+        slot = self._tables.fences.slot_of.get(fence_id)
+        return 0 if slot is None else int(self._tables.fences.inside[slot])
+
+    def fences_of(self, device: str) -> list[str]:
+        """Ids of the fences that a device is in, in order."""
+        place = self._tables.devices.place_of.get(device)
+        if place is None:
+            return []
+        stays = self._tables.stays
+        position, _ = stays.of(np.array([place]))
+        slots = stays.slot[position[stays.enter_ms[position] != OUT]].tolist()
+        return sorted(self._tables.fences.about[slot][0] for slot in slots)
+
+    def dump(self) -> bytes:
+        """Everything but the fences' documents, for a checkpoint."""
+        tables = self._tables
+        return _encode(
+            {
+                "version": 1,
+                "mode": self.mode,
+                "now_ms": self._now_ms,
+                "quiet_until_ms": tables.quiet_until_ms,
+                "devices": tables.devices.dump(),
+                "stays": tables.stays.dump(),
+                "slots": tables.fences.slot_of,
+                "dwells": tables.dwells.dump(),
+                "doubts": tables.doubts.dump(),
+            }
+        )
+
+    @classmethod
+    def load(cls, data: bytes, fences: Iterable[Fence]) -> "Presence":
+        """What `dump` wrote, with the fences as they were then; goes on exactly as the dumped one would.
+
+        Raises:
+            ValueError: the dump is of another version, or of other fences than these.
+        """
+        dumped = _decode(data)
+        if dumped["version"] != 1:
+            raise ValueError(f"presence was dumped by another version ({dumped['version']})")
+        presence = cls(dumped["mode"])
+        tables = presence._tables
+        presence._now_ms = dumped["now_ms"]
+        enabled = {fence.id: fence for fence in fences if not fence.disabled}
+        if enabled.keys() != dumped["slots"].keys():
+            other = min(enabled.keys() ^ dumped["slots"].keys())
+            raise ValueError(f"presence was dumped with other fences: {other} differs")
+        tables.fences.restore(dumped["slots"], enabled, presence._now_ms)
+        for fence_id, slot in dumped["slots"].items():
+            tables.index.put(slot, read_shape(enabled[fence_id])[0])
+        tables.devices.restore(dumped["devices"])
+        tables.stays.restore(dumped["stays"])
+        tables.recount()
+        tables.dwells = Timers.load(dumped["dwells"])
+        tables.doubts = Timers.load(dumped["doubts"])
+        tables.quiet_until_ms = dumped["quiet_until_ms"]
+        return presence
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode

@@ -1,0 +1,40 @@
+"""Strict presence: inside is where the shape says so, at every ping."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geo_service.geofences.columns import spans
+from geo_service.geofences.tables import NEW, Floats, Ints, Pairs, Rows, Tables
+
+
+class Strict:
+    """A batch's matches with the shapes, to be compared with the stays turn by turn."""
+
+    def __init__(self, tables: Tables, rows: Rows) -> None:
+        self._stays = tables.stays
+        found = tables.index.match(rows.lat, rows.lon)
+        self._slot = np.asarray(found.slot, np.int64)
+        self._count = np.bincount(found.row, minlength=len(rows.dev))
+        self._begin = np.cumsum(self._count) - self._count
+
+    def follow(self, rows: Rows, part: NDArray[np.intp]) -> tuple[Pairs, Ints, Ints]:
+        """Pairs after these rows, the given part of the batch; then row and position of stays that are over."""
+        at, row = spans(self._begin[part], self._count[part])
+        slot = self._slot[at]
+        old, old_row = self._stays.of(rows.dev)
+        prev, lost = compare(row << 32 | slot, old_row << 32 | self._stays.slot[old], old)
+        inside = np.ones(len(row), np.bool_)
+        sure: Floats = np.ones(len(row))
+        return Pairs(row, slot, inside, sure, prev, {}), old_row[lost], old[lost]
+
+
+def compare(key: Ints, old_key: Ints, old: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Find each key among the old ones, both ascending: its element of `old` or NEW; and which old ones are no more."""
+    prev = np.full(len(key), NEW)
+    if not len(key):
+        return prev, np.ones(len(old), np.bool_)
+    at = np.searchsorted(key, old_key)
+    at[at == len(key)] = 0
+    hit = key[at] == old_key
+    prev[at[hit]] = old[hit]
+    return prev, ~hit
