@@ -10,7 +10,7 @@ from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import FILES, Kind, Site
 from geo_service.errors import InvalidInputError
 from geo_service.geofences.shapes import read_shape
-from sensors.errors import ReadingError
+from sensors.errors import UnknownFormatError
 from sensors.formats import decoder
 
 # Legal time strays from the sun's by up to three hours and a half (western China); beyond it a sign was lost.
@@ -21,11 +21,6 @@ _WINTER = datetime(2026, 1, 1, tzinfo=UTC)
 
 Found = Iterator[tuple[str, str]]
 """`(severity, reason)` of one document."""
-
-
-def topic_of(sensor: Sensor) -> str:
-    """The topic that a sensor publishes to."""
-    return sensor.topic or f"geo/v1/sensor/{sensor.id}"
 
 
 def check_site(site: Site) -> list[Problem]:
@@ -44,7 +39,7 @@ def check_site(site: Site) -> list[Problem]:
         note("store", store.id, _store(store, crowded))
     for fence in site.fence.values():
         note("fence", fence.id, _fence(fence, site))
-    topics = Counter(topic_of(sensor) for sensor in site.sensor.values())
+    topics = Counter(sensor.published_topic for sensor in site.sensor.values())
     for sensor in site.sensor.values():
         note("sensor", sensor.id, _sensor(sensor, site, topics))
     for campaign in site.campaign.values():
@@ -103,13 +98,13 @@ def _fence(fence: Fence, site: Site) -> Found:
 
 def _sensor(sensor: Sensor, site: Site, topics: Counter[str]) -> Found:
     yield from _references(site, [sensor.store], [])
-    if topics[topic_of(sensor)] > 1:
-        yield "error", f"topic: {topic_of(sensor)!r} belongs to more than one sensor"
-    if any(mark in topic_of(sensor) for mark in "+#"):
+    if topics[sensor.published_topic] > 1:
+        yield "error", f"topic: {sensor.published_topic!r} belongs to more than one sensor"
+    if any(mark in sensor.published_topic for mark in "+#"):
         yield "error", "topic: a sensor publishes to one topic, without + or #"
     try:
         decoder(sensor.format)
-    except ReadingError as error:
+    except UnknownFormatError as error:
         yield "error", f"format: {error}"
     if sensor.timezone is not None:
         try:

@@ -87,6 +87,11 @@ class Sensor(Document, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     """What a format needs beyond this, such as the paths of the `mapping` format."""
 
+    @property
+    def published_topic(self) -> str:
+        """The topic that it publishes to."""
+        return self.topic or f"geo/v1/sensor/{self.id}"
+
 
 class Caps(Document, frozen=True, kw_only=True):
     """How often a campaign may speak."""

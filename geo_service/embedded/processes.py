@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 from geo_service.errors import UnreachableError
@@ -21,7 +22,7 @@ _LAST_LINES = 5
 class ServerProcess:
     """One running server: its command line, its log, and the pipe that its watcher watches (not on Linux)."""
 
-    def __init__(self, name: str, process: "subprocess.Popen[bytes]", log: Path, pipe: int | None) -> None:
+    def __init__(self, name: str, process: "subprocess.Popen[bytes]", log: Path | None, pipe: int | None) -> None:
         self.name = name
         self.process = process
         self.log = log
@@ -54,6 +55,8 @@ class ServerProcess:
 
     def last_words(self) -> str:
         """The last lines of the log."""
+        if self.log is None:
+            return "(see above)"
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return " | ".join(lines[-_LAST_LINES:]) or "(nothing)"
 
@@ -91,11 +94,14 @@ class Nursery:
         name: str,
         argv: Sequence[str],
         *,
-        log: Path,
+        log: Path | None,
         orphan_signal: signal.Signals,
         keep_open: Sequence[int] = (),
     ) -> ServerProcess:
-        """Start `argv`; it gets `orphan_signal` when this process dies. `keep_open` are file descriptors that it inherits."""
+        """Start `argv`; it gets `orphan_signal` when this process dies. `keep_open` are file descriptors that it inherits.
+
+        Without a `log` it writes where we write.
+        """
         server = self._thread.submit(self._spawn, name, argv, log, orphan_signal, tuple(keep_open)).result()
         self.servers.append(server)
         return server
@@ -108,7 +114,7 @@ class Nursery:
 
     @staticmethod
     def _spawn(
-        name: str, argv: Sequence[str], log: Path, orphan_signal: signal.Signals, keep_open: tuple[int, ...]
+        name: str, argv: Sequence[str], log: Path | None, orphan_signal: signal.Signals, keep_open: tuple[int, ...]
     ) -> ServerProcess:
         launcher = [sys.executable, "-m", f"{__package__}.child"]
         launcher += ["--parent", str(os.getpid()), "--signal", str(orphan_signal.value)]
@@ -118,12 +124,12 @@ class Nursery:
             launcher += ["--pipe", str(theirs)]
             keep_open += (theirs,)
         try:
-            with log.open("wb") as output:
+            with log.open("wb") if log is not None else nullcontext() as output:
                 process = subprocess.Popen(  # noqa: S603 - our own command line
                     [*launcher, "--", *argv],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
-                    stderr=subprocess.STDOUT,
+                    stderr=subprocess.STDOUT if log is not None else None,
                     pass_fds=keep_open,
                     # Ctrl-C in a terminal goes to the whole group: we still need the servers while we stop.
                     start_new_session=True,

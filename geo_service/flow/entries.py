@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Self, cast
 
 import msgspec
 
+from geo_service.outputs import Crossing
 from geo_service.pings.batch import PingBatch
 from sensors.readings import Reading
 
@@ -96,11 +97,22 @@ class Refusals(msgspec.Struct, frozen=True):
     refusals: list[Refusal]
 
 
+class Handover(msgspec.Struct, frozen=True):
+    """Crossings of stores that another partition owns, from the partition that saw them."""
+
+    source: int
+    entry: str
+    """Id of the entry that made them, in the source's log."""
+    crossings: list[Crossing]
+    agrees: list[bool]
+    """Whether each crossing's person agrees to offers."""
+
+
 class Tick(msgspec.Struct, frozen=True):
     """A second has passed: whatever is due by the entry's time happens now."""
 
 
-Body = Pings | Readings | Recount | Changes | Consent | Forget | Refusals | Tick
+Body = Pings | Readings | Recount | Changes | Consent | Forget | Refusals | Handover | Tick
 
 
 class Entry(NamedTuple):
@@ -110,7 +122,9 @@ class Entry(NamedTuple):
     body: Body
 
 
-_STRUCTS = {kind.__name__.lower(): kind for kind in (Readings, Recount, Changes, Consent, Forget, Refusals, Tick)}
+_STRUCTS = {
+    kind.__name__.lower(): kind for kind in (Readings, Recount, Changes, Consent, Forget, Refusals, Handover, Tick)
+}
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     name: msgspec.msgpack.Decoder(kind) for name, kind in _STRUCTS.items()
 }

@@ -20,12 +20,13 @@ from geo_service.pings import native, owntracks
 from geo_service.pings.batch import PingBatch
 from geo_service.pings.fields import Row
 from sensors.config import SensorConfig
-from sensors.errors import ReadingError
-from sensors.formats import Decoder, decoder
+from sensors.errors import SensorsError, UnknownFormatError
+from sensors.formats import decoder
+from sensors.formats.message import Decoder
 from sensors.readings import Reading
 
 MAX_PAYLOAD_BYTES = 1_048_576
-_HTTP = "http:"
+HTTP = "http:"
 _KNOWN_DEVICES_BOUND = 500_000
 
 
@@ -35,6 +36,17 @@ class Problem(NamedTuple):
     index: int | None
     field: str | None
     reason: str
+
+
+class Message(NamedTuple):
+    """One message as it came in."""
+
+    topic: str
+    payload: bytes
+    received_ms: int
+    retained: bool = False
+    device: str | None = None
+    """Who the credentials of an HTTP request say is speaking; MQTT topics say it themselves."""
 
 
 class Taken(NamedTuple):
@@ -59,10 +71,10 @@ class SensorDirectory:
             timezone = sensor.timezone or (store.timezone if store is not None else "UTC")
             try:
                 known = (sensor, config_of(sensor, timezone), decoder(sensor.format))
-            except ReadingError:
-                continue  # an unknown format was refused on import; its messages are refused as of an unknown sensor
+            except UnknownFormatError:
+                continue  # refused on import; its messages are refused like those of a sensor nobody configured
             self.by_id[sensor.id] = known
-            self.by_topic[sensor.topic or f"geo/v1/sensor/{sensor.id}"] = known
+            self.by_topic[sensor.published_topic] = known
 
 
 def config_of(sensor: Sensor, timezone: str) -> SensorConfig:
@@ -77,82 +89,71 @@ class Intake:
         self.directory = directory
         self._known_devices: set[str] = set()
 
-    def take(
-        self, topic: str, payload: bytes, taken: Taken, *, retained: bool = False, device: str | None = None
-    ) -> list[Problem]:
-        """Decode one message into `taken`; returns what was refused of it (noted in `taken.refusals` too).
-
-        `device` is who the credentials of an HTTP request say is speaking; MQTT topics say it themselves.
-        """
+    def take(self, message: Message, taken: Taken) -> list[Problem]:
+        """Decode one message into `taken`; returns what was refused of it (noted in `taken.refusals` too)."""
+        topic = message.topic
         try:
             if topic.startswith(native.TOPIC):
-                return self._native(topic, topic[len(native.TOPIC) :], payload, taken, retained)
-            return self._other(topic, payload, taken, retained, device)
+                return self._native(message, topic[len(native.TOPIC) :], taken)
+            return self._other(message, taken)
         except InvalidInputError as error:
             taken.refusals.append(Refusal(topic, str(error)))
             return [Problem(None, error.field, error.reason)]
-        except ReadingError as error:
-            taken.refusals.append(Refusal(topic, str(error)))
-            return [Problem(None, None, str(error))]
+        except SensorsError as error:
+            taken.refusals.append(Refusal(topic, error.reason))
+            return [Problem(None, None, error.reason)]
 
-    def _native(self, topic: str, device: str | None, payload: bytes, taken: Taken, retained: bool) -> list[Problem]:
-        if retained:
+    def _native(self, message: Message, device: str | None, taken: Taken) -> list[Problem]:
+        if message.retained:
             raise InvalidInputError("a retained ping says where a phone was, not where it is; publish without retain")
         if device is not None and device not in self._known_devices:
             require_id(device, "device")
             if len(self._known_devices) < _KNOWN_DEVICES_BOUND:
                 self._known_devices.add(device)
-        _bound(payload)
-        rows, refused = native.decode(payload, device)
+        _bound(message.payload)
+        rows, refused = native.decode(message.payload, device)
         taken.rows.extend(rows)
         if not refused:
             return []
-        taken.refusals.extend(Refusal(topic, f"[{index}] {error}") for index, error in refused)
+        taken.refusals.extend(Refusal(message.topic, f"[{index}] {error}") for index, error in refused)
         return [Problem(index, error.field, error.reason) for index, error in refused]
 
-    def _other(self, topic: str, payload: bytes, taken: Taken, retained: bool, device: str | None) -> list[Problem]:
-        _bound(payload)
+    def _other(self, message: Message, taken: Taken) -> list[Problem]:
+        topic = message.topic
+        _bound(message.payload)
         if topic.startswith(owntracks.TOPIC):
-            if retained:
+            if message.retained:
                 raise InvalidInputError("a retained fix says where a phone was, not where it is; turn retain off")
             if not topic.endswith("/cmd"):
-                taken.rows.extend(owntracks.decode(payload, require_id(owntracks.device_of(topic), "device")))
+                device = require_id(owntracks.device_of(topic), "device")
+                taken.rows.extend(owntracks.decode(message.payload, device))
             return []
-        if topic.startswith(_HTTP):
-            return self._http(topic, payload, taken, device)
+        if topic.startswith(HTTP):
+            return self._http(message, taken)
         known = self.directory.by_topic.get(topic)
         if known is None:
             raise InvalidInputError("no sensor is configured with this topic")
-        self._reading(known, topic, payload, taken, retained)
+        _read(known, message, taken)
         return []
 
-    def _reading(
-        self, known: tuple[Sensor, SensorConfig, Decoder], topic: str, payload: bytes, taken: Taken, retained: bool
-    ) -> None:
-        sensor, config, decode = known
-        for reading in decode(payload, topic, config):
-            marked = msgspec.structs.replace(reading, retained=True) if retained else reading
-            taken.readings.append((sensor.store, marked))
-
-    def _http(self, topic: str, payload: bytes, taken: Taken, device: str | None) -> list[Problem]:
+    def _http(self, message: Message, taken: Taken) -> list[Problem]:
         """A body that came over HTTP; the path says what it is."""
-        url = urlsplit(topic[len(_HTTP) :])
-        parts = url.path.strip("/").split("/")
-        match parts:
+        url = urlsplit(message.topic[len(HTTP) :])
+        payload = message.payload
+        match url.path.strip("/").split("/"):
             case ["v1", "pings"]:
-                return self._native(topic, device, payload, taken, retained=False)
+                return self._native(message, message.device, taken)
             case ["v1", "owntracks"]:
                 query = parse_qs(url.query)
-                device = device or ".".join(query.get(name, [""])[0] for name in ("u", "d"))
+                device = message.device or ".".join(query.get(name, [""])[0] for name in ("u", "d"))
                 taken.rows.extend(owntracks.decode(payload, require_id(device, "device")))
             case ["v1", "sensors", sensor] if sensor in self.directory.by_id:
-                self._reading(self.directory.by_id[sensor], topic, payload, taken, retained=False)
+                _read(self.directory.by_id[sensor], message, taken)
             case ["v1", "sensors", sensor]:
                 raise InvalidInputError(f"no sensor {sensor[:64]!r} is configured")
             case ["v1", "stores", store, "occupancy", "recount"]:
                 body = decode_json(_recount, payload)
-                recount = Recount(require_id(store, "store"), body.count, body.zone, body.by)
-                taken.others.append((store, recount))
+                taken.others.append((store, Recount(require_id(store, "store"), body.count, body.zone, body.by)))
             case ["v1", "people", person, "consent"]:
                 purposes = decode_json(_consent, payload)
                 taken.others.append((person, Consent(require_id(person, "person"), purposes)))
@@ -161,6 +162,14 @@ class Intake:
             case _:
                 raise InvalidInputError("nothing is received under this path")
         return []
+
+
+def _read(known: tuple[Sensor, SensorConfig, Decoder], message: Message, taken: Taken) -> None:
+    sensor, config, decode = known
+    readings = decode.decode(
+        message.payload, message.topic, config, received_ms=message.received_ms, retained=message.retained
+    )
+    taken.readings.extend((sensor.store, reading) for reading in readings)
 
 
 class RecountBody(msgspec.Struct):

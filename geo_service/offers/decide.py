@@ -6,7 +6,7 @@ place and claimed from the ledger at the end, for the one offer that is made: at
 once never send one too many.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -35,9 +35,9 @@ class World(NamedTuple):
     stores: Mapping[str, Store]
     campaigns: Iterable[Campaign]
     stock: Mapping[str, StockLevel]
-    consents: Callable[[str], bool]
-    """Whether this device may get offers."""
-    occupancy: Callable[[str], Occupancy | None]
+    agrees: bool
+    """Whether this person agrees to offers."""
+    occupancy: Occupancy | None
     """The store's occupancy now; None where nothing measures it."""
 
 
@@ -61,14 +61,14 @@ def decide(crossing: Crossing, world: World, ledger: Ledger, *, now_ms: int) -> 
     ]
     if not triggered:
         return Decisions([], [])
-    occupancy = world.occupancy(store.id)
+    occupancy = world.occupancy
     triggered.sort(key=lambda campaign: (-campaign.priority, campaign.id))
     offers: list[Offer] = []
     chosen: Campaign | None = None
     keys: list[str] = []
     for number, campaign in enumerate(triggered):
         make = _Maker(f"{crossing.id}.{number}", campaign, crossing, now_ms, evidence_of(crossing, occupancy))
-        withheld = _refuse(campaign, crossing, store, occupancy, world, now_ms)
+        withheld = _refuse(campaign, crossing, store, world, now_ms)
         claims = claims_of(campaign, store, crossing.device, now_ms)
         if withheld is not None and withheld[0] in AFTER_CAPS:
             withheld = _used_up(claims, ledger, now_ms) or withheld
@@ -90,11 +90,9 @@ def decide(crossing: Crossing, world: World, ledger: Ledger, *, now_ms: int) -> 
     return Decisions(offers, keys)
 
 
-def _refuse(
-    campaign: Campaign, crossing: Crossing, store: Store, occupancy: Occupancy | None, world: World, now_ms: int
-) -> Withheld | None:
+def _refuse(campaign: Campaign, crossing: Crossing, store: Store, world: World, now_ms: int) -> Withheld | None:
     """The first question whose answer is no, caps aside."""
-    if not world.consents(crossing.device):
+    if not world.agrees:
         return "consent", "this person has not agreed to offers"
     if now_ms - millis(crossing.time) > FRESH_MS:
         return "fresh", "the phone was there too long ago"
@@ -106,7 +104,7 @@ def _refuse(
         return "audience", "the phone's location is simulated"
     if (reason := out_of_stock(campaign, store, world.stock)) is not None:
         return "stock", reason
-    if (reason := too_full(occupancy)) is not None:
+    if (reason := too_full(world.occupancy)) is not None:
         return "pacing", reason
     return None
 
@@ -173,12 +171,12 @@ class _Maker(NamedTuple):
     evidence: dict[str, Any]
 
     def sent(self) -> Offer:
-        return self._make("sent", "admitted")
+        return self._offer("sent", "admitted")
 
     def offer(self, decision: Any, why: Withheld) -> Offer:
-        return self._make(decision, ": ".join(why))
+        return self._offer(decision, ": ".join(why))
 
-    def _make(self, decision: Any, reason: str) -> Offer:
+    def _offer(self, decision: Any, reason: str) -> Offer:
         now = instant(self.now_ms)
         sent = decision == "sent"
         return Offer(

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+REDIS = [
+    click.option("--redis", metavar="URL", help="Redis or Valkey [GEO_REDIS]."),
+    click.option("--prefix", help="What every Redis key begins with [GEO_PREFIX, geo:]."),
+    click.option("--partitions", type=int, help="Partitions of the log, fixed at its first start [GEO_PARTITIONS, 1]."),
+]
+RULES = [
+    click.option("--mqtt", metavar="URL", help="MQTT broker [GEO_MQTT]."),
+    click.option("--presence", type=click.Choice(["strict", "steady"]), help="Geofence rule [GEO_PRESENCE, steady]."),
+    click.option("--consent", help="Purposes assumed to be agreed to [GEO_CONSENT, location,offers]."),
+]
+LISTEN = [
+    click.option("--host", help="Address to listen on [GEO_HOST, 127.0.0.1]."),
+    click.option("--port", type=int, help="Port of API and dashboard, 0 for a free one [GEO_PORT, 8080]."),
+]
+LOGGING = [
+    click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[GEO_LOG_LEVEL, info]")
+]
+
+
+def options(*groups: list[Any]) -> Callable[[Any], Any]:
+    """Apply groups of options to a command, in the order in which `--help` lists them."""
+
+    def apply(command: Any) -> Any:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return apply

@@ -1,0 +1,108 @@
+"""The half of a partition that knows devices: who is where, who stayed, who agreed to what."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Self
+
+import msgspec
+import numpy as np
+
+from geo_service.catalogue.documents import Fence, Store
+from geo_service.flow.entries import Consent, Purpose
+from geo_service.geofences.presence import Event, Presence
+from geo_service.geofences.visits import Stay, Visits
+from geo_service.pings.batch import PingBatch
+
+Mode = Literal["strict", "steady"]
+Assumed = frozenset[Purpose]
+"""The purposes that count as agreed to until a person says otherwise."""
+
+
+class Seen(NamedTuple):
+    """What a batch of pings came to."""
+
+    events: list[Event]
+    too_old: list[str]
+    """The devices of pings that were over 24 hours old, one entry a ping."""
+    counts: dict[str, int]
+    """Pings by fate: `late`, `duplicate`, `skewed`, `too_old`, `held`, `no_consent`."""
+
+
+class Devices:
+    """Presence, visits and consents of the devices of one partition."""
+
+    def __init__(self, mode: Mode, assumed: Assumed) -> None:
+        self.presence = Presence(mode)
+        self.visits = Visits()
+        self.consents: dict[str, dict[Purpose, bool]] = {}
+        self._assumed = assumed
+        self._unlocated: set[str] = set()
+
+    def pings(self, batch: PingBatch, logged_ms: int) -> Seen:
+        """Fold a batch; pings of people who do not agree to be located are dropped unread."""
+        refused = 0
+        if self._unlocated or "location" not in self._assumed:
+            rows = [row for row, device in enumerate(batch.devices) if self.agrees(device, "location")]
+            refused = len(batch) - len(rows)
+            if refused:
+                batch = batch.take(np.array(rows, np.intp))
+        step = self.presence.advance(batch, logged_ms)
+        counts = {
+            "late": len(step.late),
+            "duplicate": len(step.duplicate),
+            "skewed": len(step.skewed),
+            "too_old": len(step.too_old),
+            "held": len(step.held),
+            "no_consent": refused,
+        }
+        too_old = [batch.devices[row] for row in np.asarray(step.too_old).tolist()]
+        return Seen(step.events, too_old, counts)
+
+    def agrees(self, device: str, purpose: Purpose) -> bool:
+        """Whether this person agrees to this purpose."""
+        said = self.consents.get(device)
+        return (purpose in self._assumed) if said is None else said.get(purpose, purpose in self._assumed)
+
+    def consent(self, consent: Consent, now_ms: int) -> list[Event]:
+        """Take note; withdrawing location takes the device out of every fence at once."""
+        self.consents.setdefault(consent.device, {}).update(consent.purposes)
+        if self.agrees(consent.device, "location"):
+            self._unlocated.discard(consent.device)
+            return []
+        self._unlocated.add(consent.device)
+        return self.presence.forget(consent.device, now_ms)
+
+    def forget(self, device: str, now_ms: int) -> list[Event]:
+        """Leave every fence and keep nothing, consents included."""
+        self.consents.pop(device, None)
+        self._unlocated.discard(device)
+        return self.presence.forget(device, now_ms)
+
+    def put_fence(self, fence: Fence, stores: Mapping[str, Store], now_ms: int) -> list[Event]:
+        """A new or changed fence."""
+        return self.presence.put_fence(self.zoned(fence, stores), now_ms)
+
+    @staticmethod
+    def zoned(fence: Fence, stores: Mapping[str, Store]) -> Fence:
+        """The fence with its store's timezone, which is what its hours are written in."""
+        store = stores.get(fence.store or "")
+        if store is None or store.timezone == fence.timezone:
+            return fence
+        return msgspec.structs.replace(fence, timezone=store.timezone)
+
+    def stays(self, events: Iterable[Event]) -> list[Stay]:
+        """The visits that these events close."""
+        return [stay for event in events if (stay := self.visits.take(event)) is not None]
+
+    def dump(self) -> dict[str, Any]:
+        """Everything but the fences."""
+        return {"presence": self.presence.dump(), "visits": self.visits.dump(), "consents": self.consents}
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any], mode: Mode, assumed: Assumed, fences: Iterable[Fence]) -> Self:
+        """What `dump` wrote."""
+        devices = cls(mode, assumed)
+        devices.presence = Presence.load(dumped["presence"], fences)
+        devices.visits = Visits.load(dumped["visits"])
+        devices.consents = dumped["consents"]
+        devices._unlocated = {device for device in devices.consents if not devices.agrees(device, "location")}
+        return devices

@@ -1,0 +1,105 @@
+"""From messages to the log: decode a batch, append it, and let go of it only then.
+
+A broker that did not hear our acknowledgement sends a message again. Pings do not mind; what counts (a door's "two came
+in") is remembered by message id and checksum in the very append that holds it, and a redelivery is recognised by both.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from zlib import crc32
+
+from geo_service.delivery.mqtt_packets import Message as MqttMessage
+from geo_service.flow.entries import Refusal
+from geo_service.flow.intake import Intake, Message, Problem, SensorDirectory, Taken, bodies_of, nothing_taken
+from geo_service.flow.log import Log, Receipt
+from geo_service.pings import native
+
+REFUSALS_A_SECOND = 10
+"""So many refusals a second reach the log as `rejected` outputs; all are counted."""
+
+
+class Accepted(NamedTuple):
+    """What became of one message."""
+
+    accepted: int
+    problems: list[Problem]
+
+
+class Ingest:
+    """The border's shell; one per process, used from several threads."""
+
+    def __init__(self, log: Log, client_id: str, now_ms: Callable[[], int], count: Callable[[str, int], None]) -> None:
+        """`count(name, n)` is told how many pings, readings and refusals came in."""
+        self._log = log
+        self._client_id = client_id
+        self._now_ms = now_ms
+        self._count = count
+        self._intake = Intake(SensorDirectory({}, {}))
+        self._receipts = log.receipts(client_id)
+        self._allowance = float(REFUSALS_A_SECOND)
+        self._allowed_at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def use(self, directory: SensorDirectory) -> None:
+        """The sensors changed."""
+        self._intake.directory = directory
+
+    def take_batch(self, messages: Sequence[MqttMessage]) -> None:
+        """A batch from the broker; returns once the log has it, so that it may be acknowledged.
+
+        Raises:
+            UnreachableError: the log cannot be reached; nothing was appended, the same batch may come again.
+        """
+        taken, counted, now_ms = nothing_taken(), [], self._now_ms()
+        for message in messages:
+            if not message.topic.startswith(native.TOPIC):
+                checksum = crc32(message.payload, crc32(message.topic.encode()))
+                if message.dup and self._receipts.get(message.mid) == checksum:
+                    self._count("redelivered", 1)
+                    continue
+                if message.qos:
+                    counted.append((message.mid, checksum))
+            self._intake.take(Message(message.topic, message.payload, now_ms, message.retained), taken)
+        self._append(taken, Receipt(self._client_id, counted) if counted else None)
+
+    def take_one(self, topic: str, payload: bytes, device: str | None) -> Accepted:
+        """A body received over HTTP; returns once the log has it.
+
+        Raises:
+            UnreachableError: the log cannot be reached.
+        """
+        taken = nothing_taken()
+        problems = self._intake.take(Message(topic, payload, self._now_ms(), device=device), taken)
+        accepted = len(taken.rows) + len(taken.readings) + len(taken.others)
+        self._append(taken, None)
+        return Accepted(accepted, problems)
+
+    def refused(self, topic: str, reason: str) -> None:
+        """Something that could not even be handed over, such as a packet too large."""
+        taken = nothing_taken()
+        taken.refusals.append(Refusal(topic, reason))
+        self._append(taken, None)
+
+    def _append(self, taken: Taken, receipt: Receipt | None) -> None:
+        self._count("pings", len(taken.rows))
+        self._count("readings", len(taken.readings))
+        if taken.refusals:
+            self._count("rejected", len(taken.refusals))
+            del taken.refusals[self._allowed(len(taken.refusals)) :]
+        items = bodies_of(taken, self._log.partitions)
+        if items:
+            self._log.append(items, receipt=receipt)
+        if receipt is not None:
+            self._receipts.update(receipt.messages)
+
+    def _allowed(self, wanted: int) -> int:
+        """How many of these refusals may reach the log now: a bucket that fills by ten a second."""
+        with self._lock:
+            now = time.monotonic()
+            filled = self._allowance + (now - self._allowed_at) * REFUSALS_A_SECOND
+            self._allowance, self._allowed_at = min(filled, float(REFUSALS_A_SECOND)), now
+            granted = min(wanted, int(self._allowance))
+            self._allowance -= granted
+            return granted

@@ -1,0 +1,292 @@
+"""One partition: `advance(entry) → outputs`, the pure heart of the service.
+
+A ping's way: `devices.py` (who is where) → crossings → `stores.py` of the partition that owns the store (how full) →
+`offers/` (what to say). A crossing of a store in another partition is handed over through that partition's log, and
+counted there once: handovers of one partition come in order, so whatever is not newer was there before.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+import msgspec
+
+from geo_service import outputs
+from geo_service.catalogue.site import Site, decode_document
+from geo_service.errors import InvalidInputError
+from geo_service.flow.devices import Assumed, Devices
+from geo_service.flow.entries import (
+    Body,
+    Change,
+    Changes,
+    Consent,
+    Entry,
+    EntryId,
+    Forget,
+    Handover,
+    Pings,
+    Readings,
+    Recount,
+    Refusals,
+    Tick,
+)
+from geo_service.flow.intake import partition_of
+from geo_service.flow.ledger import Ledger
+from geo_service.flow.stores import Stores
+from geo_service.geofences.presence import Event
+from geo_service.geofences.visits import Stay
+from sensors.instants import instant
+
+_VERSION = 1
+
+
+class Rules(NamedTuple):
+    """What the whole service agrees on; a replay needs the same."""
+
+    presence: Literal["strict", "steady"] = "steady"
+    assumed: Assumed = frozenset(("location", "offers"))
+
+
+class Step(NamedTuple):
+    """What one entry came to."""
+
+    outputs: list[outputs.AnyOutput]
+    handovers: list[tuple[int, Body]]
+    """Entries for other partitions, to append before this step is committed."""
+    to_commit: list[str]
+    """Ledger keys to commit after this step is."""
+    counts: dict[str, int]
+    """What happened to pings, by fate, for the operator's counters."""
+
+
+class Partition:
+    """State of one partition and the rules that move it."""
+
+    def __init__(self, number: int, partitions: int, ledger: Ledger, rules: Rules) -> None:
+        self.number = number
+        self._partitions = partitions
+        self._ledger = ledger
+        self._rules = rules
+        self.site = Site()
+        self.devices = Devices(rules.presence, rules.assumed)
+        self.stores = Stores(self.site)
+        self._handed: dict[int, EntryId] = {}
+        self._entry = EntryId(0, 0)
+        self._step = Step([], [], [], {})
+
+    # --- the fold ----------------------------------------------------------------------------------------------------
+
+    def advance(self, entry: Entry) -> Step:
+        """Fold one entry. Deterministic: the same entries in the same order give the same steps."""
+        self._entry = entry.id
+        self._step = Step([], [], [], {})
+        now_ms = entry.id.ms
+        body = entry.body
+        if isinstance(body, Pings):
+            self._pings(body, now_ms)
+        elif isinstance(body, Tick):
+            self._events(self.devices.presence.tick(now_ms), now_ms)
+            self._say(self.stores.tick(now_ms))
+        elif isinstance(body, Readings):
+            self._say(self.stores.readings(body.readings, now_ms))
+        else:
+            self._rare(body, now_ms)
+        return self._step
+
+    def _rare(self, body: Body, now_ms: int) -> None:
+        match body:
+            case Handover():
+                self._handover(body, now_ms)
+            case Recount():
+                self._say(self.stores.recount(body, now_ms))
+            case Changes():
+                for change in body.changes:
+                    self._change(change, now_ms)
+            case Consent():
+                self._events(self.devices.consent(body, now_ms), now_ms)
+            case Forget():
+                self._events(self.devices.forget(body.device, now_ms), now_ms)
+            case Refusals():
+                now = instant(now_ms)
+                self._say([outputs.Rejected(topic=r.topic, reason=r.reason, time=now) for r in body.refusals])
+
+    def next_due_ms(self) -> int | None:
+        """When a tick would next do something; None: never, as things stand."""
+        dues = [due for due in (self.devices.presence.next_due_ms(), self.stores.next_due_ms()) if due is not None]
+        return min(dues, default=None)
+
+    def _say(self, said: Sequence[outputs.AnyOutput]) -> None:
+        self._step.outputs.extend(said)
+
+    # --- devices -----------------------------------------------------------------------------------------------------
+
+    def _pings(self, pings: Pings, now_ms: int) -> None:
+        seen = self.devices.pings(pings.batch, now_ms)
+        self._step.counts.update(seen.counts)
+        now = instant(now_ms)
+        self._say(
+            [
+                outputs.Rejected(topic=f"geo/v1/ping/{device}", reason="time: is over 24 hours old", time=now)
+                for device in seen.too_old
+            ]
+        )
+        self._events(seen.events, now_ms)
+
+    def _events(self, events: list[Event], now_ms: int) -> None:
+        """Crossings out, visits out, and each crossing on to the partition of its store."""
+        if not events:
+            return
+        logged = instant(now_ms)
+        first = len(self._step.outputs)
+        crossings = [
+            _crossing(f"{self.number}-{self._entry}-{first + number}", event, logged)
+            for number, event in enumerate(events)
+        ]
+        self._say(crossings)
+        self._visits(self.devices.stays(events))
+        away: dict[int, list[outputs.Crossing]] = {}
+        for crossing in crossings:
+            if crossing.store is None or crossing.reason != "observed":
+                continue
+            owner = partition_of(crossing.store, self._partitions)
+            if owner == self.number:
+                self._offer(crossing, self.devices.agrees(crossing.device, "offers"), now_ms)
+            else:
+                away.setdefault(owner, []).append(crossing)
+        for owner, part in away.items():
+            agrees = [self.devices.agrees(crossing.device, "offers") for crossing in part]
+            self._step.handovers.append((owner, Handover(self.number, str(self._entry), part, agrees)))
+
+    def _visits(self, stays: list[Stay]) -> None:
+        first = len(self._step.outputs)
+        self._say(
+            [
+                outputs.Visit(
+                    id=f"{self.number}-{self._entry}-{first + number}",
+                    device=stay.device,
+                    store=stay.store,
+                    entered=instant(stay.entered_ms),
+                    left=instant(stay.left_ms),
+                    duration_s=(stay.left_ms - stay.entered_ms) / 1000,
+                    confirmed=stay.confirmed,
+                )
+                for number, stay in enumerate(stays)
+            ]
+        )
+
+    # --- stores ------------------------------------------------------------------------------------------------------
+
+    def _handover(self, handover: Handover, now_ms: int) -> None:
+        entry = EntryId.parse(handover.entry)
+        if entry <= self._handed.get(handover.source, EntryId(0, 0)):
+            return
+        self._handed[handover.source] = entry
+        for crossing, agrees in zip(handover.crossings, handover.agrees, strict=True):
+            self._offer(crossing, agrees, now_ms)
+
+    def _offer(self, crossing: outputs.Crossing, agrees: bool, now_ms: int) -> None:
+        decisions = self.stores.offer(crossing, agrees, self._ledger, now_ms)
+        self._say(decisions.offers)
+        self._step.to_commit.extend(decisions.to_commit)
+
+    # --- the site ----------------------------------------------------------------------------------------------------
+
+    def _change(self, change: Change, now_ms: int) -> None:
+        """Apply one document; one that this code cannot use is said to be rejected and changes nothing."""
+        old = self.site.of(change.kind).get(change.id)
+        try:
+            new = None if change.document is None else decode_document(change.kind, change.document)
+            if change.kind == "fence":
+                if new is not None:
+                    self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
+                elif old is not None:
+                    self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
+        except (InvalidInputError, msgspec.MsgspecError, ValueError) as error:
+            self._say([outputs.Rejected(topic=f"{change.kind}/{change.id}", reason=str(error), time=instant(now_ms))])
+            return
+        if new is None:
+            self.site.of(change.kind).pop(change.id, None)
+        else:
+            self.site.of(change.kind)[change.id] = new
+        if change.kind == "store":
+            self._store_changed(change.id, old, new, now_ms)
+        elif change.kind == "sensor":
+            owned = {document.store for document in (old, new) if document is not None}
+            if any(partition_of(store, self._partitions) == self.number for store in owned):
+                self._say(self.stores.sensor_changed(old, new, now_ms))
+        elif change.kind == "campaign":
+            self.stores.campaigns_changed()
+
+    def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
+        if partition_of(store_id, self._partitions) == self.number:
+            self._say(self.stores.store_changed(store_id, new, now_ms))
+        if old is not None and new is not None and old.timezone != new.timezone:
+            for fence in [fence for fence in self.site.fence.values() if fence.store == store_id]:
+                self._events(self.devices.put_fence(fence, self.site.store, now_ms), now_ms)
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def dump(self) -> bytes:
+        """Everything, so that `load` goes on as if nothing had happened."""
+        return _encode(
+            {
+                "version": _VERSION,
+                "rules": [self._rules.presence, sorted(self._rules.assumed)],
+                "site": self.site,
+                "devices": self.devices.dump(),
+                "stores": self.stores.dump(),
+                "handed": {str(source): str(entry) for source, entry in self._handed.items()},
+            }
+        )
+
+    @classmethod
+    def load(cls, dumped: bytes, number: int, partitions: int, ledger: Ledger, rules: Rules) -> Self:
+        """The partition that `dump` wrote.
+
+        Raises:
+            InvalidInputError: it was written under other rules or by another version.
+        """
+        state = _decode(dumped)
+        if state.version != _VERSION:
+            raise InvalidInputError(f"checkpoint has version {state.version}, this program reads {_VERSION}")
+        if state.rules != [rules.presence, sorted(rules.assumed)]:
+            raise InvalidInputError(f"checkpoint was made under {state.rules}", field="presence, consent")
+        partition = cls(number, partitions, ledger, rules)
+        partition.site = state.site
+        fences = [partition.devices.zoned(fence, state.site.store) for fence in state.site.fence.values()]
+        partition.devices = Devices.load(state.devices, rules.presence, rules.assumed, fences)
+        partition.stores = Stores.load(state.stores, partition.site)
+        partition._handed = {int(source): EntryId.parse(entry) for source, entry in state.handed.items()}
+        return partition
+
+
+class _State(msgspec.Struct):
+    version: int
+    rules: list[Any]
+    site: Site
+    devices: dict[str, Any]
+    stores: dict[str, Any]
+    handed: dict[str, str]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_State).decode
+
+
+def _crossing(crossing_id: str, event: Event, logged: Any) -> outputs.Crossing:
+    return outputs.Crossing(
+        id=crossing_id,
+        type=event.type,
+        device=event.device,
+        fence=event.fence,
+        store=event.store,
+        role=event.role,
+        time=instant(event.time_ms),
+        logged=logged,
+        lat=event.lat,
+        lon=event.lon,
+        accuracy_m=event.accuracy_m,
+        confidence=round(event.confidence, 4),
+        duration_s=None if event.duration_ms is None else event.duration_ms / 1000,
+        reason=event.reason,
+        mock=event.mock,
+    )

@@ -1,0 +1,301 @@
+"""The half of a partition that knows stores: what their sensors counted, how full they are, who gets an offer."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from geo_service import outputs
+from geo_service.catalogue.documents import Campaign, Sensor, Store
+from geo_service.catalogue.hours import Hours
+from geo_service.catalogue.site import Site
+from geo_service.flow.entries import Recount
+from geo_service.flow.intake import config_of
+from geo_service.flow.ledger import Ledger
+from geo_service.offers.decide import Decisions, World, decide
+from occupancy.place import Place
+from sensors.config import SensorConfig
+from sensors.counters import Counted, Counters, Observed
+from sensors.instants import instant
+from sensors.readings import Reading
+
+EVERY_MS = 1000
+"""An occupancy is said at most this often for each place."""
+
+PlaceKey = tuple[str, str]
+"""`(store, zone)`; zone "" is the store as a whole."""
+
+
+class _Opening(NamedTuple):
+    """The hours of a store that has any, and when they next begin or end."""
+
+    hours: Hours
+    changes_ms: int
+
+
+class Stores:
+    """Counters and places of the stores that one partition owns. `site` belongs to the partition and is only read."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._counters: dict[str, Counters] = {}
+        self._places: dict[PlaceKey, Place] = {}
+        self._openings: dict[str, _Opening] = {}
+        self._opening_due_ms: int | None = None
+        self._said_ms: dict[PlaceKey, int] = {}
+        self._unsaid: dict[PlaceKey, None] = {}
+        self._by_trigger: dict[tuple[str, str], list[Campaign]] | None = None
+
+    # --- what sensors and people say ---------------------------------------------------------------------------------
+
+    def readings(self, readings: Iterable[Reading], now_ms: int) -> list[outputs.Occupancy]:
+        """Count, observe, and say what changed, unless it was said within the last second."""
+        touched: dict[PlaceKey, None] = {}
+        for reading in readings:
+            counters, sensor = self._counters.get(reading.sensor), self._site.sensor.get(reading.sensor)
+            if counters is None or sensor is None:
+                continue  # it was removed while its message was on the way
+            stamped = msgspec.structs.replace(reading, received_ms=now_ms)
+            told = False
+            for fact in counters.take(stamped):
+                told = self._fact(sensor, fact, touched) or told
+            if not told:
+                self._place(sensor.store, "", now_ms).heard(now_ms, _source(sensor.id, reading.line))
+                touched[sensor.store, ""] = None
+        return self._say(touched, now_ms)
+
+    def _fact(self, sensor: Sensor, fact: Counted | Observed, touched: dict[PlaceKey, None]) -> bool:
+        """Tell the places concerned; False where it says nothing about how many are inside."""
+        source = _source(sensor.id, fact.line)
+        if isinstance(fact, Observed):
+            if fact.kind != "absolute":
+                return False
+            self._place(sensor.store, fact.zone or "", fact.at_ms).observe(
+                fact.at_ms, fact.value, fact.error, counter=source
+            )
+            touched[sensor.store, fact.zone or ""] = None
+            return True
+        for zone, ins, outs in _flows(fact):
+            whole_gap = fact.backfill is not None
+            self._place(sensor.store, zone, fact.at_ms).count(fact.at_ms, ins, outs, source, whole_gap=whole_gap)
+            touched[sensor.store, zone] = None
+        return True
+
+    def recount(self, recount: Recount, now_ms: int) -> list[outputs.Occupancy]:
+        """Somebody counted by eye; said at once."""
+        if recount.store not in self._site.store:
+            return []
+        key = (recount.store, recount.zone or "")
+        self._place(*key, now_ms).recount(now_ms, recount.count)
+        self._said_ms.pop(key, None)
+        return self._say({key: None}, now_ms)
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> list[outputs.Occupancy]:
+        """What is due by now: opening hours, what places do by themselves, what was held back a second ago."""
+        if self._opening_due_ms is not None and self._opening_due_ms <= now_ms:
+            for store_id, opening in self._openings.items():
+                if opening.changes_ms <= now_ms:
+                    self._open_or_close(store_id, now_ms)
+            self._look_at_openings()
+        due = {key: None for key, place in self._places.items() if (place.next_due_ms() or now_ms + 1) <= now_ms}
+        return self._say(self._unsaid | due, now_ms)
+
+    def next_due_ms(self) -> int | None:
+        """When a tick would next do something."""
+        dues = [] if self._opening_due_ms is None else [self._opening_due_ms]
+        dues += [due for place in self._places.values() if (due := place.next_due_ms()) is not None]
+        dues += [self._said_ms.get(key, 0) + EVERY_MS for key in self._unsaid]
+        return min(dues, default=None)
+
+    def _open_or_close(self, store_id: str, now_ms: int) -> None:
+        hours = self._openings[store_id].hours
+        self._openings[store_id] = _Opening(hours, hours.next_change(now_ms))
+        for key, place in self._places.items():
+            if key[0] == store_id:
+                place.is_open(now_ms, hours.is_open(now_ms))
+                self._unsaid[key] = None
+
+    def _look_at_openings(self) -> None:
+        self._opening_due_ms = min((opening.changes_ms for opening in self._openings.values()), default=None)
+
+    # --- the site ----------------------------------------------------------------------------------------------------
+
+    def store_changed(self, store_id: str, store: Store | None, now_ms: int) -> list[outputs.Occupancy]:
+        """A store is new, changed, or gone (None), and with it what was known of its inside."""
+        if store is None:
+            self._openings.pop(store_id, None)
+            self._look_at_openings()
+            for key in [key for key in self._places if key[0] == store_id]:
+                del self._places[key]
+                self._said_ms.pop(key, None)
+                self._unsaid.pop(key, None)
+            return []
+        for (owner, zone), place in self._places.items():
+            if owner == store_id:
+                comfort, legal = _capacity(store, zone)
+                place.configure(now_ms, comfort=comfort, legal=legal, timezone=store.timezone, reset_hour=RESET_HOUR)
+                self._unsaid[owner, zone] = None
+        self._hours_changed(store, now_ms)
+        return self._say(dict(self._unsaid), now_ms)
+
+    def _hours_changed(self, store: Store, now_ms: int) -> None:
+        if store.hours is not None:
+            self._openings[store.id] = _Opening(Hours(store.hours, store.timezone), now_ms)
+            self._open_or_close(store.id, now_ms)
+        elif self._openings.pop(store.id, None) is not None:
+            for key in [key for key in self._places if key[0] == store.id]:
+                self._places[key].is_open(now_ms, True)
+        self._look_at_openings()
+
+    def sensor_changed(self, old: Sensor | None, new: Sensor | None, now_ms: int) -> list[outputs.Occupancy]:
+        """A sensor is new, changed or gone; what it has counted so far stays counted."""
+        if new is not None:
+            config = self._config(new)
+            counters = self._counters.setdefault(new.id, Counters(config))
+            counters.config = config
+        elif old is not None:
+            self._counters.pop(old.id, None)
+        stores = sorted({sensor.store for sensor in (old, new) if sensor is not None} & self._site.store.keys())
+        for store_id in stores:
+            self._expect(store_id, now_ms)
+        return self._say(dict(self._unsaid), now_ms)
+
+    def _config(self, sensor: Sensor) -> SensorConfig:
+        store = self._site.store.get(sensor.store)
+        return config_of(sensor, sensor.timezone or (store.timezone if store is not None else "UTC"))
+
+    def _expect(self, store_id: str, now_ms: int) -> None:
+        """Tell the store which doors and counters ought to speak, so that it knows when one falls silent."""
+        sensors = [sensor for sensor in self._site.sensor.values() if sensor.store == store_id]
+        doors = [name for sensor in sensors if sensor.role == "door" for name in _outer_doors(sensor)]
+        cameras = [_source(sensor.id, "door") for sensor in sensors if sensor.role == "camera" and sensor.zone is None]
+        if doors or cameras or (store_id, "") in self._places:
+            self._place(store_id, "", now_ms).expect(now_ms, doors=doors, counters=cameras)
+            self._unsaid[store_id, ""] = None
+
+    def campaigns_changed(self) -> None:
+        """Look the campaigns up anew when the next trigger comes."""
+        self._by_trigger = None
+
+    # --- places ------------------------------------------------------------------------------------------------------
+
+    def _place(self, store_id: str, zone: str, now_ms: int) -> Place:
+        place = self._places.get((store_id, zone))
+        if place is None:
+            store = self._site.store[store_id]
+            comfort, legal = _capacity(store, zone)
+            place = Place(comfort, legal, timezone=store.timezone, reset_hour=RESET_HOUR)
+            place.advance(now_ms)
+            opening = self._openings.get(store_id)
+            if opening is not None:
+                place.is_open(now_ms, opening.hours.is_open(now_ms))
+            self._places[store_id, zone] = place
+        return place
+
+    def _say(self, touched: Mapping[PlaceKey, None], now_ms: int) -> list[outputs.Occupancy]:
+        """Occupancies of these places, each at most once a second; the others stay unsaid until a tick."""
+        said = []
+        for key in touched:
+            if now_ms - self._said_ms.get(key, -EVERY_MS) < EVERY_MS:
+                self._unsaid[key] = None
+                continue
+            self._unsaid.pop(key, None)
+            self._said_ms[key] = now_ms
+            said.append(self._occupancy(key, now_ms))
+        return said
+
+    def _occupancy(self, key: PlaceKey, now_ms: int) -> outputs.Occupancy:
+        store_id, zone = key
+        estimate = self._places[key].estimate(now_ms)
+        return outputs.Occupancy(
+            store=store_id,
+            zone=zone or None,
+            time=instant(now_ms),
+            mean=round(estimate.mean, 2),
+            low=round(estimate.low, 2),
+            high=round(estimate.high, 2),
+            rate=round(estimate.rate, 4),
+            p_over=round(estimate.p_over, 4),
+            level=estimate.level,
+            status=estimate.status,
+            in_total=estimate.in_total,
+            out_total=estimate.out_total,
+        )
+
+    # --- offers ------------------------------------------------------------------------------------------------------
+
+    def offer(self, crossing: outputs.Crossing, agrees: bool, ledger: Ledger, now_ms: int) -> Decisions:
+        """What a crossing at one of these stores leads to."""
+        if self._by_trigger is None:
+            self._by_trigger = {}
+            for campaign in self._site.campaign.values():
+                trigger = (campaign.trigger.role, campaign.trigger.type)
+                self._by_trigger.setdefault(trigger, []).append(campaign)
+        campaigns = self._by_trigger.get((crossing.role, crossing.type))
+        if not campaigns:
+            return Decisions([], [])
+        place = (crossing.store or "", "")
+        occupancy = self._occupancy(place, now_ms) if place in self._places else None
+        world = World(self._site.store, campaigns, self._site.stock, agrees, occupancy)
+        return decide(crossing, world, ledger, now_ms=now_ms)
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        """Everything but the site."""
+        return {
+            "counters": {sensor: counters.dump() for sensor, counters in self._counters.items()},
+            "places": [[*key, place.dump(), self._said_ms.get(key)] for key, place in self._places.items()],
+            "unsaid": [list(key) for key in self._unsaid],
+            "changes": {store: opening.changes_ms for store, opening in self._openings.items()},
+        }
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any], site: Site) -> Self:
+        """What `dump` wrote."""
+        stores = cls(site)
+        for sensor_id, counted in dumped["counters"].items():
+            stores._counters[sensor_id] = Counters.load(stores._config(site.sensor[sensor_id]), counted)
+        for store_id, zone, place, said_ms in dumped["places"]:
+            stores._places[store_id, zone] = Place.load(place)
+            if said_ms is not None:
+                stores._said_ms[store_id, zone] = said_ms
+        stores._unsaid = dict.fromkeys((store_id, zone) for store_id, zone in dumped["unsaid"])
+        for store_id, changes_ms in dumped["changes"].items():
+            store = site.store[store_id]
+            stores._openings[store_id] = _Opening(Hours(store.hours or {}, store.timezone), changes_ms)
+        stores._look_at_openings()
+        return stores
+
+
+RESET_HOUR = 4
+"""Local hour at which a store's day begins: when even late stores have closed."""
+
+
+def _source(sensor: str, line: str) -> str:
+    return f"{sensor}/{line}"
+
+
+def _outer_doors(sensor: Sensor) -> list[str]:
+    """The lines of a door sensor that lead to the street."""
+    lines = sensor.lines or {"door": None}
+    return [_source(sensor.id, name) for name, line in lines.items() if line is None or line.from_zone is None]
+
+
+def _flows(fact: Counted) -> list[tuple[str, int, int]]:
+    """`(zone, ins, outs)` of each place that a crossing moves: an inner line moves two zones and not the store."""
+    flows = [] if fact.from_zone else [("", fact.ins, fact.outs)]
+    if fact.zone:
+        flows.append((fact.zone, fact.ins, fact.outs))
+    if fact.from_zone:
+        flows.append((fact.from_zone, fact.outs, fact.ins))
+    return flows
+
+
+def _capacity(store: Store, zone: str) -> tuple[int | None, int | None]:
+    """Comfort and legal capacity; nobody has said a zone's."""
+    if store.capacity is None or zone:
+        return None, None
+    return store.capacity.comfort, store.capacity.legal

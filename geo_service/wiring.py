@@ -1,0 +1,178 @@
+"""The one place that knows everything: settings in, running roles out."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from geo_service.catalogue.documents import Sensor, Store
+from geo_service.catalogue.site import Site, decode_document, encode_document
+from geo_service.delivery.deliver import deliver
+from geo_service.delivery.mqtt_publisher import MqttPublisher
+from geo_service.delivery.mqtt_reader import MqttReader
+from geo_service.errors import InvalidInputError
+from geo_service.flow.entries import Change
+from geo_service.flow.folding import Folding
+from geo_service.flow.ingest import Ingest
+from geo_service.flow.intake import SensorDirectory
+from geo_service.flow.partition import Rules
+from geo_service.roles import Roles
+from geo_service.settings import Settings
+from geo_service.storage.catalogue import Catalogue
+from geo_service.storage.connection import Client, connect
+from geo_service.storage.keys import Keys
+from geo_service.storage.recent_offers import RecentOffers
+from geo_service.storage.redis_ledger import RedisLedger
+from geo_service.storage.redis_log import RedisLog
+from geo_service.storage.worker_counts import WorkerCounts
+
+_log = structlog.get_logger(__name__)
+PING_TOPICS = ("geo/v1/ping/+", "owntracks/+/+", "owntracks/+/+/event")
+_REFRESH_S = 1.0
+
+
+def now_ms() -> int:
+    """The wall clock; the border and the shell may look at it, the core never does."""
+    return time.time_ns() // 1_000_000
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What the settings say about the rules."""
+    return Rules(settings.presence, settings.assumed)
+
+
+class Counts:
+    """The worker's counters, from several threads, for whoever asks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, number: int) -> None:
+        """Add to one counter."""
+        if number:
+            with self._lock:
+                self._counts[name] += number
+
+    def all(self) -> dict[str, int]:
+        """A copy of all."""
+        with self._lock:
+            return dict(self._counts)
+
+
+class Directory:
+    """Keeps who publishes where up to date with the catalogue."""
+
+    def __init__(self, catalogue: Catalogue, changed: Callable[[SensorDirectory], None]) -> None:
+        self._catalogue = catalogue
+        self._changed = changed
+        self._version = -1
+        self._sensors: dict[str, Sensor] = {}
+        self._stores: dict[str, Store] = {}
+
+    def refresh(self) -> None:
+        """Look whether the site changed, and if so read its sensors anew."""
+        if self._catalogue.version() == self._version:
+            return
+        changed = self._catalogue.since(self._version)
+        self._version = changed.version
+        for (kind, key), stored in changed.documents.items():
+            if kind not in {"sensor", "store"}:
+                continue
+            documents: dict[str, Any] = self._sensors if kind == "sensor" else self._stores
+            if stored is None:
+                documents.pop(key, None)
+            else:
+                documents[key] = decode_document(kind, stored.document)
+        self._changed(SensorDirectory(self._sensors, self._stores))
+
+    def run(self, stop: threading.Event) -> None:
+        """Refresh every second until stopped."""
+        while not stop.wait(_REFRESH_S):
+            self.refresh()
+
+
+def require(url: str | None, name: str) -> str:
+    """A server's URL.
+
+    Raises:
+        InvalidInputError: none was given.
+    """
+    if url is None:
+        raise InvalidInputError(f"is needed: give --{name} or GEO_{name.upper()}", field=name)
+    return url
+
+
+def import_site(client: Client, settings: Settings, site: Site) -> int:
+    """Bring a running service's site up to this one; returns how many documents changed."""
+    keys = Keys(settings.prefix)
+    RedisLog.open(client, settings.partitions, keys=keys)
+    changes = [Change(kind, key, encode_document(document)) for kind, key, document in site.documents()]
+    return Catalogue(client, settings.partitions, keys=keys).apply(changes).changed
+
+
+def run_worker(settings: Settings) -> None:
+    """Ingest, fold and deliver until a signal says stop.
+
+    Raises:
+        UnreachableError: a server cannot be reached.
+        FencedOffError: another worker took over.
+    """
+    client = connect(require(settings.redis, "redis"))
+    broker = require(settings.mqtt, "mqtt")
+    keys = Keys(settings.prefix)
+    log = RedisLog.open(client, settings.partitions, keys=keys)
+    catalogue = Catalogue(client, settings.partitions, keys=keys)
+    counts, roles = Counts(), Roles()
+    client_id = f"{settings.prefix.rstrip(':')}-worker"
+    ingest = Ingest(log, client_id, now_ms, counts.add)
+
+    def topics(directory: SensorDirectory) -> None:
+        ingest.use(directory)
+        reader.set_topics(sorted({*PING_TOPICS, *directory.by_topic}))
+
+    reader = MqttReader(
+        broker,
+        client_id=client_id,
+        topics=PING_TOPICS,
+        on_batch=ingest.take_batch,
+        on_refused=ingest.refused,
+    )
+    directory = Directory(catalogue, topics)
+    directory.refresh()
+    folding = Folding(
+        log,
+        RedisLedger(client, keys=keys),
+        rules_of(settings),
+        partitions=range(settings.partitions),
+        checkpoint_s=settings.checkpoint_s,
+        count=counts.add,
+    )
+    offers, told = RecentOffers(client, keys=keys), WorkerCounts(client, keys=keys)
+
+    def delivering(stop: threading.Event) -> None:
+        with MqttPublisher(broker, client_id=f"{client_id}-out") as publisher:
+            deliver(log.reader("mqtt"), publisher, offers.keep, now_ms, stop)
+
+    def reading(stop: threading.Event) -> None:
+        reader.start()
+        while not stop.wait(0.2):
+            if reader.failure is not None:
+                break
+        reader.stop()
+        reader.join()
+
+    def counting(stop: threading.Event) -> None:
+        while not stop.wait(_REFRESH_S):
+            told.tell(counts.all() | {"mqtt_messages": reader.counts.messages})
+
+    roles.stop_on_signals()
+    roles.start("fold", folding.run)
+    roles.start("deliver", delivering)
+    roles.start("ingest", reading)
+    roles.start("directory", directory.run)
+    roles.start("counts", counting)
+    roles.wait()

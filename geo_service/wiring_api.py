@@ -1,0 +1,109 @@
+"""The API process: ports of `api/services.py` onto storage, and the server that runs until a signal says stop."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from geo_service.api.app import build_app
+from geo_service.api.server import server
+from geo_service.api.services import Accepted, Refused, Services
+from geo_service.errors import GeoServiceError
+from geo_service.flow.ingest import Ingest
+from geo_service.settings import Settings
+from geo_service.storage.accounts import Accounts
+from geo_service.storage.catalogue import Catalogue
+from geo_service.storage.connection import connect
+from geo_service.storage.current import CurrentValues
+from geo_service.storage.keys import Keys
+from geo_service.storage.limits import RateLimiter
+from geo_service.storage.recent_offers import RecentOffers
+from geo_service.storage.redis_log import RedisLog
+from geo_service.storage.redis_outputs import OutputsTail
+from geo_service.storage.worker_counts import WorkerCounts
+from geo_service.wiring import Counts, Directory, now_ms, require
+
+
+def run_api(settings: Settings) -> None:
+    """Serve until a signal says stop.
+
+    Raises:
+        UnreachableError: Redis cannot be reached at the start.
+    """
+    registry = CollectorRegistry()
+    app = build_app(services_of(settings, registry), registry=registry)
+    serving = server(app, host=settings.host, port=settings.port)
+    asyncio.run(serving.serve())
+    if not serving.started:
+        raise GeoServiceError(f"could not listen on {settings.host}:{settings.port}")
+
+
+def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
+    """The ports, on one Redis client; its pool gives each request's thread a connection of its own."""
+    client = connect(require(settings.redis, "redis"))
+    keys = Keys(settings.prefix)
+    log = RedisLog.open(client, settings.partitions, keys=keys)
+    counts, worker_counts = Counts(), WorkerCounts(client, keys=keys)
+    registry.register(_Counters(counts, worker_counts))
+    ingest = Ingest(log, "", now_ms, counts.add)
+    catalogue = Catalogue(client, settings.partitions, keys=keys)
+    directory = Directory(catalogue, ingest.use)
+
+    def checks() -> Mapping[str, str | None]:
+        wrong: dict[str, str | None] = {"redis": None, "worker": None}
+        try:
+            if worker_counts.all() is None:
+                wrong["worker"] = "no worker has said anything for a minute"
+        except GeoServiceError as error:
+            wrong["redis"] = str(error)
+        return wrong
+
+    return Services(
+        intake=_Border(ingest, directory),
+        catalogue=catalogue,
+        current=CurrentValues(client, keys, settings.partitions),
+        outputs=OutputsTail(client, keys, settings.partitions),
+        accounts=Accounts(client, now_ms, keys=keys),
+        limits=RateLimiter(client, now_ms, keys=keys),
+        now_ms=now_ms,
+        checks=checks,
+        offers=RecentOffers(client, keys=keys),
+    )
+
+
+class _Border:
+    """The same border as MQTT's, with the directory of sensors as of now."""
+
+    def __init__(self, ingest: Ingest, directory: Directory) -> None:
+        self._ingest = ingest
+        self._directory = directory
+
+    def take(self, topic: str, payload: bytes, *, device: str | None = None) -> Accepted:
+        """Decode, judge and append."""
+        if topic.startswith("http:/v1/sensors/"):
+            self._directory.refresh()
+        accepted = self._ingest.take_one(topic, payload, device)
+        return Accepted(accepted.accepted, [Refused(*problem) for problem in accepted.problems])
+
+
+class _Counters(Collector):
+    """Counters of this process's border and of the worker, as Prometheus wants them."""
+
+    def __init__(self, own: Counts, worker: WorkerCounts) -> None:
+        self._own = own
+        self._worker = worker
+
+    def collect(self) -> Iterator[Metric]:
+        """One family of counters by name and role, and whether the worker is heard of."""
+        family = CounterMetricFamily("geo_events", "What came in and what came of it", labels=("name", "role"))
+        try:
+            worker = self._worker.all()
+        except GeoServiceError:
+            worker = None
+        for role, counts in (("api", self._own.all()), ("worker", worker or {})):
+            for name, number in sorted(counts.items()):
+                family.add_metric((name, role), number)
+        yield family
+        yield GaugeMetricFamily("geo_worker_up", "Whether the worker is heard of", value=float(worker is not None))
