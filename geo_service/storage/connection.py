@@ -35,33 +35,29 @@ def connect(url: str, *, retries: int = RETRIES, timeout_s: float = SOCKET_TIMEO
     Raises:
         InvalidInputError: not a URL of Redis.
     """
-    _check(url)
     retry = Retry(ExponentialWithJitterBackoff(**_BACKOFF), retries)
-    return redis.Redis.from_url(url, retry=retry, **_options(timeout_s))
+    return redis.Redis.from_url(url, retry=retry, **_options(url, timeout_s))
 
 
 def connect_async(url: str, *, retries: int = RETRIES, timeout_s: float = SOCKET_TIMEOUT_S) -> AsyncClient:
     """The same for asyncio."""
-    _check(url)
     retry = AsyncRetry(ExponentialWithJitterBackoff(**_BACKOFF), retries)
-    return redis.asyncio.Redis.from_url(url, retry=retry, **_options(timeout_s))
+    return redis.asyncio.Redis.from_url(url, retry=retry, **_options(url, timeout_s))
 
 
-def _options(timeout_s: float) -> dict[str, Any]:
-    # RESP 2: the shapes of replies that this package reads, the same from Redis 7.0 and Valkey 9.
-    return {
+def _options(url: str, timeout_s: float) -> dict[str, Any]:
+    scheme = urlsplit(url).scheme
+    if scheme not in {"redis", "rediss", "unix"}:
+        raise InvalidInputError("is no redis://, rediss:// or unix:// URL", field="redis")
+    options = {
+        # RESP 2: the shapes of replies that this package reads, the same from Redis 7.0 and Valkey 9.
         "protocol": 2,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": min(timeout_s, 5.0),
-        "socket_keepalive": True,
         "health_check_interval": 30,
         "client_name": "geo-service",
     }
-
-
-def _check(url: str) -> None:
-    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-        raise InvalidInputError("is no redis://, rediss:// or unix:// URL", field="redis")
+    return options if scheme == "unix" else options | {"socket_keepalive": True}
 
 
 @contextmanager

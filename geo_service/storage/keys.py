@@ -32,11 +32,12 @@ ALWAYS = "as long as the service"
 KEYS = (
     Key("partitions", "{log}:partitions", "string", "how many partitions the log was made with", False, ALWAYS),
     Key("log", "{p<partition>}:log", "stream", "entries: field k is the kind, d the body", True, "until the checkpoint has passed"),
-    Key("append", "{p<partition>}:append:<token>", "string", "ids that one append was given, so that its retry is not a second append", False, "2 min", True),
+    Key("append", "{p<partition>}:append:<token>", "string", "ids that one append was given, so that its retry is not a second append", False, "10 min", True),
     Key("receipts", "{log}:receipts:<client>", "list", "message id and checksum of MQTT messages appended for this client", False, "the last 16 000; 7 days after the last", True),
     Key("outputs", "{p<partition>}:outputs", "stream", "outputs under the id of their entry: field d", True, "until every reader has passed, and at least 10 min"),
     Key("readers", "{p<partition>}:readers", "hash", "reader of outputs → position it is done with", False, ALWAYS),
     Key("current", "{p<partition>}:current", "hash", "name → current value, such as a store's occupancy", True, "until replaced or removed"),
+    Key("names", "{p<partition>}:names", "zset", "names of current values, in order, to find them by prefix", True, "with the value"),
     Key("checkpoint", "{p<partition>}:checkpoint", "hash", "state of the fold and the position it holds for", True, "until the next checkpoint"),
     Key("staged", "{p<partition>}:staged", "hash", "a checkpoint on its way, inside one transaction", True, "within a transaction"),
     Key("epoch", "{p<partition>}:epoch", "string", "fencing epoch: how often the partition was taken over", False, ALWAYS),
@@ -50,8 +51,10 @@ KEYS = (
     Key("device_tokens", "{accounts}:tokens", "hash", "SHA-256 of a device's token → the device", True, "until revoked or the device is forgotten"),
     Key("devices", "{accounts}:devices", "hash", "device → SHA-256 of its token", True, "until revoked or the device is forgotten"),
     Key("people", "{accounts}:people", "hash", "login → role, stores and password hash of somebody who works here", True, "until removed"),
+    Key("recent_offers", "{offers}:recent:<device>", "zset", "the device's newest decided offers by time", True, "30 days after the last", True),
     Key("session", "{accounts}:session:<hash>", "string", "SHA-256 of a session's token → who logged in, and when", True, "12 h after it was last used", True),
-    Key("limit", "{limit:<subject>}:<limit>", "hash", "what is left in a token bucket, and since when", True, "until the bucket is full again", True),
+    Key("worker_counts", "{log}:counts:<worker>", "string", "JSON of a worker's counters", False, "1 min after the worker's last word", True),
+    Key("limit", "{limits}:<subject>", "hash", "what is left in a token bucket, and since when", True, "until the bucket is full again", True),
 )  # fmt: skip
 
 _PATTERNS = {key.name: key.pattern for key in KEYS}

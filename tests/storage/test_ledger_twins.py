@@ -64,9 +64,9 @@ def clear(client, keys):
     client.delete(keys("ledger_counters"), keys("ledger_records"), keys("ledger_due"))
 
 
-def test_a_thousand_at_once_never_get_one_too_many(server, client, keys):
+def test_a_thousand_at_once_never_get_one_too_many(url, client, keys):
     def worker(number):
-        with connect(server.url, retries=0) as own:
+        with connect(url, retries=0) as own:
             ledger = RedisLedger(own, keys=keys)
             claims = (Claim("coupon", 1, 100), Claim(f"device:{number}", 1, None))
             return [

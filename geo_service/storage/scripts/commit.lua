@@ -1,5 +1,5 @@
 -- One step of the fold, if the partition is still the caller's.
--- KEYS: epoch, outputs, current, staged, checkpoint
+-- KEYS: epoch, outputs, current, staged, checkpoint, names
 -- ARGV: epoch, 1 if a checkpoint is staged, count of outputs, (id, bytes)…, count of values, (name, value)…, names to remove…
 -- Returns 1, or 0 when another worker has taken the partition over.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -17,16 +17,17 @@ for _ = 1, tonumber(ARGV[3]) do
 end
 local values = tonumber(ARGV[at])
 at = at + 1
--- unpack is limited by Lua's stack, hence in slices.
-local function each_slice(last, command)
-  while at <= last do
-    local to = math.min(at + 999, last)
-    redis.call(command, KEYS[3], unpack(ARGV, at, to))
-    at = to + 1
+for _ = 1, values do
+  if redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1]) == 1 then
+    redis.call('ZADD', KEYS[6], 0, ARGV[at])
+  end
+  at = at + 2
+end
+for removed = at, #ARGV do
+  if redis.call('HDEL', KEYS[3], ARGV[removed]) == 1 then
+    redis.call('ZREM', KEYS[6], ARGV[removed])
   end
 end
-each_slice(at + 2 * values - 1, 'HSET')
-each_slice(#ARGV, 'HDEL')
 -- The state was sent beside this script, within the same transaction: megabytes need not pass through Lua.
 if ARGV[2] == '1' then
   redis.call('RENAME', KEYS[4], KEYS[5])
