@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from geo_service.errors import InvalidInputError, UnreachableError
+from geo_service.delivery.mqtt_url import KEEPALIVE_S, BrokerUrl
+from geo_service.errors import UnreachableError
 from geo_service.simulator.messages import Message
 from geo_service.simulator.plan import built_in, read_plan
 from geo_service.simulator.scenario import DAY, Scenario
@@ -25,7 +25,6 @@ _MAX_INFLIGHT = 200
 _MAX_WAITING = 20_000
 """Messages that a broker has not acknowledged; what comes on top while it is away is dropped, and counted."""
 _FAREWELL_S = 3.0
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 class Traffic(msgspec.Struct):
@@ -73,7 +72,7 @@ def run(
     """
     plan = built_in() if site is None else read_plan(site)
     town = Town(seed, plan, start_ms=_now_ms(), phones=phones, speed=speed, scenario=scenario, remembers=False)
-    line = _Line(broker_url, notify)
+    line = _Line(BrokerUrl.parse(broker_url), f"simulator-{os.getpid()}-{seed}", notify)
     line.open(patience_s, stop)
     try:
         last_ms = 0
@@ -96,28 +95,26 @@ def _now_ms() -> int:
 class _Line:
     """One MQTT 3.1.1 connection; paho's thread speaks, the caller's thread fills and empties the queues."""
 
-    def __init__(self, broker_url: str, notify: Callable[[str], None]) -> None:
-        url = _split(broker_url)
-        self._server = f"{url.hostname}:{url.port or _PORTS[url.scheme]}"
-        self._notify, self.traffic = notify, Traffic()
+    def __init__(self, broker: BrokerUrl, client_id: str, notify: Callable[[str], None]) -> None:
+        self._server, self._notify, self.traffic = str(broker), notify, Traffic()
         self._offers: deque[tuple[str, bytes]] = deque(maxlen=_MAX_WAITING)
         self._connected = threading.Event()
         self._ever_connected = False
         self._trouble = "no answer"
         self._client = client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=f"simulator-{os.getpid()}", protocol=mqtt.MQTTv311
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311
         )
-        if url.username is not None:
-            client.username_pw_set(unquote(url.username), None if url.password is None else unquote(url.password))
-        if url.scheme == "mqtts":
-            client.tls_set()
+        if broker.username is not None:
+            client.username_pw_set(broker.username, broker.password)
+        if broker.tls:
+            client.tls_set(ca_certs=broker.ca)
         client.max_inflight_messages_set(_MAX_INFLIGHT)
         client.max_queued_messages_set(_MAX_WAITING)
         client.reconnect_delay_set(1, 5)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_connect_fail, client.on_publish = self._on_connect_fail, self._on_publish
         client.on_message = self._on_message
-        client.connect_async(str(url.hostname), url.port or _PORTS[url.scheme], keepalive=30)
+        client.connect_async(broker.host, broker.port, KEEPALIVE_S)
 
     def open(self, patience_s: float, stop: threading.Event) -> None:
         """Connect, or give up."""
@@ -190,13 +187,3 @@ class _Line:
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._offers.append((message.topic, bytes(message.payload)))
 
-
-def _split(broker_url: str) -> SplitResult:
-    try:
-        url = urlsplit(broker_url)
-        known = url.scheme in _PORTS and bool(url.hostname) and (url.port is None or url.port > 0)
-    except ValueError as error:
-        raise InvalidInputError(f"is not a URL: {error}", field="broker") from error
-    if not known:
-        raise InvalidInputError("must be mqtt://host[:port] or mqtts://host[:port]", field="broker")
-    return url

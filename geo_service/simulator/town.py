@@ -99,9 +99,7 @@ class Town:
         return Truth(
             time_ms=now_ms,
             inside=self.inside(),
-            people={
-                device: self._whereabouts(shopper.leg) for device, shopper in self._shoppers.items() if shopper.leg.out
-            },
+            people=self.people(),
             stays=[] if self._stays is None else self._stays.until(now_ms),
             doors=doors,
         )
@@ -109,6 +107,11 @@ class Town:
     def inside(self) -> dict[str, int]:
         """The true number of people in each store, as of the last step."""
         return {store: house.inside for store, house in self._houses.items()}
+
+    def people(self) -> dict[str, Whereabouts]:
+        """Where everyone with a phone is who is not at home, as of the last step."""
+        shoppers = self._shoppers.items()
+        return {device: self._whereabouts(shopper.leg) for device, shopper in shoppers if shopper.leg.out}
 
     def receive_offer(self, device: str, store: str, now_ms: int) -> bool:
         """Show a shopper an offer of a store: with the scenario's probability it draws the shopper there. Says whether."""
