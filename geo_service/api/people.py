@@ -31,9 +31,17 @@ async def put_consent(services: Ports, person: FromPath[str], data: JSONBody[dic
 
 @delete("/people/{person:str}", guards=[Requires(Action.PEOPLE)], status_code=202, summary="Forget a person")
 async def delete_person(services: Ports, person: FromPath[str]) -> Taken:
-    """202 once it is in the log: the device leaves every fence, its tokens end, and nothing of it is kept."""
+    """202 once it is in the log: the device leaves every fence, its token and its offers end, and its state is dropped."""
     topic = f"http:/v1/people/{require_id(person, 'person')}"
-    return answer(await asyncio.to_thread(services.intake.take, topic, b""))
+
+    def forget() -> Taken:
+        taken = answer(services.intake.take(topic, b""))
+        services.accounts.forget_device(person)
+        if services.offers is not None:
+            services.offers.forget(person)
+        return taken
+
+    return await asyncio.to_thread(forget)
 
 
 def router() -> Router:

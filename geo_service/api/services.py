@@ -122,6 +122,10 @@ class Accounts(Protocol):
         """A token for a new device (None: with an id made here); None where the id is taken."""
         ...
 
+    def forget_device(self, device: str) -> bool:
+        """End a device's token and free its id; False where it is not registered."""
+        ...
+
 
 class RateLimiter(Protocol):
     """So many in so much time, counted over all processes."""
@@ -148,6 +152,10 @@ class RecentOffers(Protocol):
 
     def of(self, device: str, limit: int) -> Sequence[bytes]:
         """Newest first, as JSON of `outputs.Offer`."""
+        ...
+
+    def forget(self, device: str) -> None:
+        """Keep nothing about this device."""
         ...
 
 

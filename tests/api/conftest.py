@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from litestar import Litestar
@@ -136,6 +136,11 @@ class FakeAccounts:
     def log_out(self, session: str) -> None:
         self.sessions.pop(session, None)
 
+    def forget_device(self, device: str) -> bool:
+        was_there = device in self.devices
+        self.devices.discard(device)
+        return was_there
+
     def register(self, device: str | None) -> DeviceToken | None:
         name = device or f"d-{len(self.devices)}"
         if name in self.devices:
@@ -171,6 +176,9 @@ class FakeOffers:
 
     def of(self, device: str, limit: int) -> list[bytes]:
         return self.offers.get(device, [])[:limit]
+
+    def forget(self, device: str) -> None:
+        self.offers.pop(device, None)
 
 
 @dataclass
@@ -224,10 +232,33 @@ def fakes() -> Fakes:
     return fakes
 
 
+class Switch:
+    """Stands for one port and passes everything on to the fake of the test that is running."""
+
+    def __init__(self, current: dict[str, Fakes], port: str) -> None:
+        self._current = current
+        self._port = port
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(self._current["fakes"], self._port), name)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[tuple[TestClient, dict[str, Fakes]]]:
+    """One app for all tests that only ask and answer: making one takes longer than most of them."""
+    current = {"fakes": Fakes()}
+    ports: dict[str, Any] = {port: Switch(current, port) for port in Fakes.__dataclass_fields__ if port != "checks"}
+    services = Services(**ports, checks=lambda: current["fakes"].checks)
+    with TestClient(build_app(services)) as client:
+        yield client, current
+
+
 @pytest.fixture
-def client(fakes: Fakes) -> Iterator[TestClient]:
-    with TestClient(build_app(fakes.services(), ApiSettings())) as client:
-        yield client
+def client(fakes: Fakes, shared: tuple[TestClient, dict[str, Fakes]]) -> TestClient:
+    client, current = shared
+    current["fakes"] = fakes
+    client.cookies.clear()
+    return client
 
 
 Headers = dict[str, str]
@@ -244,7 +275,7 @@ class Served:
     def __init__(self, app: Litestar, port: int = 0) -> None:
         self.app = app
         self.server = server(app, host="127.0.0.1", port=port)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve()))
+        self._thread = threading.Thread(target=self.server.run)
 
     def __enter__(self) -> Self:
         self._thread.start()
