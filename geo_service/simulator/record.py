@@ -108,8 +108,7 @@ def write(
     `start` is an aware datetime; without a `site` it is the town of `fixtures/town`.
 
     Raises:
-        InvalidInputError: an argument out of its range, or a site that cannot be simulated.
-        OSError: the files cannot be written.
+        InvalidInputError: an argument out of its range, a site that cannot be simulated, or a file that cannot be written.
     """
     if not 0 < hours <= _LONGEST_HOURS:
         raise InvalidInputError(f"must be above 0 and at most {_LONGEST_HOURS}", field="hours")
@@ -120,6 +119,15 @@ def write(
     plan = built_in() if site is None else read_plan(site)
     town = Town(seed, plan, start_ms=start_ms, phones=phones, speed=speed, scenario=scenario)
     about = TownLine(seed, instant(start_ms), instant(end_ms), phones, speed, scenario.name)
+    try:
+        messages, stays = _write(path, town, about, start_ms, end_ms)
+    except OSError as error:
+        raise InvalidInputError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
+    return Written(str(path), str(truth_path(path)), messages, stays)
+
+
+def _write(path: Path, town: Town, about: TownLine, start_ms: int, end_ms: int) -> tuple[int, int]:
+    """Both files at once, minute by minute; how many messages and stays."""
     messages = 0
     with _opened(path) as recording, _opened(truth_path(path)) as truth:
         truth.write(encode(about) + b"\n")
@@ -131,7 +139,7 @@ def write(
         known = town.truth(end_ms)
         for line in _lines(known):
             truth.write(encode(line) + b"\n")
-    return Written(str(path), str(truth_path(path)), messages, len(known.stays))
+    return messages, len(known.stays)
 
 
 def _write_messages(file: BinaryIO, messages: list[Message]) -> int:

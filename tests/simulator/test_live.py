@@ -142,6 +142,11 @@ def test_a_wrong_url_is_refused():
         live.run("http://127.0.0.1", seed=1, phones=1, speed=1, stop=threading.Event())
 
 
+def test_certificates_that_are_not_there_are_said(tmp_path):
+    with pytest.raises(InvalidInputError, match="cannot use the certificates"):
+        live.run(f"mqtts://127.0.0.1?ca={tmp_path}/no.pem", seed=1, phones=1, speed=1, stop=threading.Event())
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_its_process_stays_light(broker):
     """Under 60 MB, none of the service's heavy parts in it."""

@@ -94,3 +94,8 @@ def test_arguments_out_of_range_are_refused_before_a_file_is_made(tmp_path, wron
         write(tmp_path / "town.jsonl", **wrong)
     assert refused.value.field == field
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"nowhere/town\.jsonl cannot be written: No such file"):
+        write(tmp_path / "nowhere" / "town.jsonl")
