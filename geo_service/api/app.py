@@ -43,7 +43,9 @@ def build_app(
     """The ASGI app. Its hub is `app.state.hub`: whoever serves the app closes that first when it is to stop."""
     settings = settings or ApiSettings()
     registry = registry or CollectorRegistry()
-    hub = Hub(services.outputs, registry, bound=settings.stream_buffer, heartbeat_s=settings.heartbeat_s)
+    hub = Hub(
+        services.outputs, registry, services.now_ms, bound=settings.stream_buffer, heartbeat_s=settings.heartbeat_s
+    )
     app = Litestar(
         route_handlers=_routes(services),
         dependencies={

@@ -13,7 +13,7 @@ this client. A connection that breaks inside a block repeats the block; none is 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -25,6 +25,7 @@ from geo_service.api.positions import encode_positions
 from geo_service.api.services import OutputsTail
 from geo_service.errors import UnreachableError
 from geo_service.flow.entries import EntryId
+from sensors.instants import instant
 
 _log = structlog.get_logger(__name__)
 _READ_LIMIT = 1000
@@ -115,7 +116,15 @@ class Client:
 class Hub:
     """Fans the outputs out. Everything but the reading happens on the event loop, so nothing is locked."""
 
-    def __init__(self, outputs: OutputsTail, registry: CollectorRegistry, *, bound: int, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        outputs: OutputsTail,
+        registry: CollectorRegistry,
+        now_ms: Callable[[], int],
+        *,
+        bound: int,
+        heartbeat_s: float,
+    ) -> None:
         self.metrics = HubMetrics(registry)
         self.clients: set[Client] = set()
         self.positions: dict[int, EntryId] = {}
@@ -123,6 +132,7 @@ class Hub:
         """What closes a block: the id of the position, and a blank line."""
         self.up = False
         self._outputs = outputs
+        self._now_ms = now_ms
         self._bound = bound
         self._heartbeat_s = heartbeat_s
         self._order = 0
@@ -222,9 +232,13 @@ class Hub:
         for client in tuple(self.clients):
             client.close()
 
+    def heartbeat(self) -> bytes:
+        """A frame that says what time it is here: a page tells by it how old data are, whatever its own clock says."""
+        return frame("heartbeat", msgspec.json.encode({"time": instant(self._now_ms())}))
+
     async def _heartbeats(self) -> None:
-        beat = b": still here\n" + frame("heartbeat", b"{}")
         while not self._closing:
             await asyncio.sleep(self._heartbeat_s)
+            beat = b": still here\n" + self.heartbeat()
             for client in self.clients:
                 client.beat(beat)

@@ -173,6 +173,7 @@ class Services:
     outputs: OutputsTail
     accounts: Accounts
     limits: RateLimiter
+    now_ms: Callable[[], int]
     checks: Checks
     nearby: Nearby | None = None
     offers: RecentOffers | None = None

@@ -142,7 +142,7 @@ async def _wanted(stores: str | None, principal: Principal, services: Services) 
 async def _opening(services: Services, hub: Hub, view: View, last_event_id: str | None, recent: int) -> bytes:
     """The first block. Nothing that comes after the position it ends with is missed: the client is subscribed."""
     mark, until = hub.mark, dict(hub.positions)
-    frames = [_RETRY]
+    frames = [_RETRY, hub.heartbeat()]
     if last_event_id:
         frames += await _missed(services, hub, view, last_event_id, until)
     else:

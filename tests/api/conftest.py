@@ -20,6 +20,8 @@ from geo_service.catalogue.site import Kind
 from geo_service.errors import UnreachableError
 from geo_service.flow.entries import START, EntryId
 
+NOW_MS = 1_772_366_400_000
+
 
 def key(name: str, actions: frozenset[Action] = SECRET, stores: set[str] | None = None) -> Principal:
     scope = None if stores is None else frozenset(stores)
@@ -191,6 +193,7 @@ class Fakes:
     limits: FakeLimits = field(default_factory=FakeLimits)
     nearby: FakeNearby = field(default_factory=FakeNearby)
     offers: FakeOffers = field(default_factory=FakeOffers)
+    now_ms: Callable[[], int] = field(default=lambda: NOW_MS)
     checks: dict[str, str | None] = field(default_factory=lambda: {"redis": None})
 
     def services(self) -> Services:
@@ -201,6 +204,7 @@ class Fakes:
             outputs=self.outputs,
             accounts=self.accounts,
             limits=self.limits,
+            now_ms=self.now_ms,
             checks=lambda: self.checks,
             nearby=self.nearby,
             offers=self.offers,
@@ -247,9 +251,12 @@ class Switch:
 def shared() -> Iterator[tuple[TestClient, dict[str, Fakes]]]:
     """One app for all tests that only ask and answer: making one takes longer than most of them."""
     current = {"fakes": Fakes()}
-    ports: dict[str, Any] = {port: Switch(current, port) for port in Fakes.__dataclass_fields__ if port != "checks"}
-    services = Services(**ports, checks=lambda: current["fakes"].checks)
-    with TestClient(build_app(services)) as client:
+    ports: dict[str, Any] = {port: Switch(current, port) for port in Fakes.__dataclass_fields__}
+    ports |= {
+        "now_ms": lambda: current["fakes"].now_ms(),  # noqa: PLW0108 - of the test that is running
+        "checks": lambda: current["fakes"].checks,
+    }
+    with TestClient(build_app(Services(**ports))) as client:
         yield client, current
 
 

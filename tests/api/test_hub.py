@@ -40,7 +40,9 @@ def run(fakes) -> Callable[[Callable[[Hub], Awaitable[None]]], None]:
 
     def run(scenario: Callable[[Hub], Awaitable[None]], *, bound: int = 4, heartbeat_s: float = 60) -> None:
         async def whole() -> None:
-            hub = Hub(fakes.outputs, CollectorRegistry(), bound=bound, heartbeat_s=heartbeat_s)
+            hub = Hub(
+                fakes.outputs, CollectorRegistry(), lambda: 1_772_366_400_000, bound=bound, heartbeat_s=heartbeat_s
+            )
             reader = asyncio.create_task(hub.run())
             try:
                 async with asyncio.timeout(10):
@@ -178,7 +180,7 @@ def test_a_heartbeat_comes_when_nothing_else_does(run):
     async def scenario(hub: Hub) -> None:
         client = await admin(hub)
         block = await client.take()
-        assert events(block) == [("heartbeat", {})]
+        assert events(block) == [("heartbeat", {"time": "2026-03-01T12:00:00Z"})]
         assert block.endswith(hub.mark)
 
     run(scenario, heartbeat_s=0.02)

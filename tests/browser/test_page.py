@@ -54,7 +54,7 @@ def offer(decision: str, reason: str, **fields: Any) -> dict[str, Any]:
 @pytest.fixture
 def fakes(api) -> Any:
     """A town of four stores and one campaign, and somebody who may log in."""
-    fakes = api.Fakes()
+    fakes = api.Fakes(now_ms=lambda: time.time_ns() // 1_000_000)
     fakes.accounts.people = {("ada", "correct horse"): api.person("manager")}
     capacity = {"comfort": 80, "legal": 120}
     for key, name in STORES.items():

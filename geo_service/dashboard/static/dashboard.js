@@ -12,13 +12,13 @@ const campaigns = new Map(); // id → name
 let source = null;
 let lastEventId = "";
 let heardAt = 0;
+let clockAhead = 0; // milliseconds by which the server's clock is ahead of this one
 let retryMs = 1_000;
 let retryTimer = 0;
 let catalogueTimer = 0;
 let pending = []; // feed lines not drawn yet
 let changed = new Set(); // stores not drawn yet
 let drawTimer = 0;
-
 const LEVELS = { quiet: "○ quiet", normal: "◔ normal", busy: "◑ busy", full: "● full" };
 const STATUSES = {
   live: "counting live",
@@ -36,7 +36,7 @@ const SENSOR_STATES = {
 };
 
 function ago(milliseconds) {
-  const seconds = Math.max(0, Math.round((Date.now() - milliseconds) / 1000));
+  const seconds = Math.max(0, Math.round((Date.now() + clockAhead - milliseconds) / 1000));
   if (seconds < 60) return `${seconds} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   return seconds < 172_800 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86_400)} days ago`;
@@ -49,7 +49,6 @@ function lasting(seconds) {
 
 const clock = (text) => new Date(text).toLocaleTimeString([], { timeStyle: "medium", hourCycle: "h23" });
 const storeName = (id) => stores.get(id)?.name ?? id ?? "no store";
-
 const range = (now) => `${Math.round(now.mean)} (${Math.round(now.low)}–${Math.round(now.high)})`;
 
 // --- Requests
@@ -188,6 +187,7 @@ function hear(kind, event) {
   if (event.lastEventId) lastEventId = event.lastEventId;
   connection("live", "Live");
   const said = JSON.parse(event.data);
+  if (kind === "heartbeat") clockAhead = Date.parse(said.time) - heardAt;
   if (kind === "occupancy") return occupancy(said);
   if (kind === "lagged") return line({ kind: "stream", words: [`${said.dropped} events were skipped`], why: "this connection is slow" });
   if (kind === "reset") return line({ kind: "stream", words: ["Some events were missed while disconnected"] });
