@@ -31,6 +31,7 @@ class StoreTable(NamedTuple):
     zones: dict[str, Ring] = {}  # noqa: RUF012
     curbside: Ring = []  # noqa: RUF012
     camera: str | None = None
+    """Where a store never closes, for then it is never known to be empty, and what doors miss adds up without end."""
     sensor_topic: str | None = None
 
 
@@ -72,6 +73,7 @@ STORES = [
         ],
         tags=["bakery", "food"],
         services=["pickup"],
+        camera="emberoat-ceiling",
     ),
     StoreTable(
         id="saltvane",
@@ -125,6 +127,7 @@ STORES = [
         parts=[[_box(-192, -191, -177, -180)]],
         doors=[("quaynook-door", "door", (-185, -191), "forward")],
         tags=["kiosk", "food"],
+        camera="quaynook-ceiling",
     ),
     StoreTable(
         id="lumenfold",
@@ -199,6 +202,7 @@ STORES = [
         doors=[("nightjar-door", "door", (-432, 12), "forward")],
         tags=["pharmacy"],
         services=["pickup", "appointments"],
+        camera="nightjar-ceiling",
     ),
     StoreTable(
         id="velvetfox",

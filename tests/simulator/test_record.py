@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,3 +102,13 @@ def test_arguments_out_of_range_are_refused_before_a_file_is_made(tmp_path, wron
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(InvalidInputError, match=r"nowhere/town\.jsonl cannot be written: No such file"):
         write(tmp_path / "nowhere" / "town.jsonl")
+
+
+def test_the_example_in_the_docs_runs():
+    root = Path(__file__).resolve().parents[2]
+    (example,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "simulator.md").read_text(), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", example], cwd=root, capture_output=True, text=True, check=True)
+    people, phones, fence = done.stdout.split()
+    assert int(people) > 10
+    assert int(phones) > 5
+    assert "." in fence
