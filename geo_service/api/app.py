@@ -33,6 +33,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     stream_buffer: int = 256
     """Events kept for a client that is slow; occupancies not among them."""
     heartbeat_s: float = 15.0
+    stalled_s: float = 60.0
+    """A client that takes nothing for so long is cut off, whatever TCP says."""
     threads: int = 16
     """Requests that may wait for Redis at the same time."""
 
@@ -44,7 +46,12 @@ def build_app(
     settings = settings or ApiSettings()
     registry = registry or CollectorRegistry()
     hub = Hub(
-        services.outputs, registry, services.now_ms, bound=settings.stream_buffer, heartbeat_s=settings.heartbeat_s
+        services.outputs,
+        registry,
+        services.now_ms,
+        bound=settings.stream_buffer,
+        heartbeat_s=settings.heartbeat_s,
+        stalled_s=settings.stalled_s,
     )
     app = Litestar(
         route_handlers=_routes(services),

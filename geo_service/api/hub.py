@@ -55,6 +55,10 @@ class Client:
         self.dropped = 0
         """Events dropped since the client was last told."""
         self.closed = False
+        self.sending_since: float | None = None
+        """When the socket was last given something that it has not taken yet, by the loop's clock."""
+        self.cut: Callable[[], object] = self.close
+        """Ends the stream at once, whatever is buffered."""
         self._hub = hub
         self._bound = bound
         self._events: deque[Event] = deque()
@@ -124,6 +128,7 @@ class Hub:
         *,
         bound: int,
         heartbeat_s: float,
+        stalled_s: float,
     ) -> None:
         self.metrics = HubMetrics(registry)
         self.clients: set[Client] = set()
@@ -135,6 +140,7 @@ class Hub:
         self._now_ms = now_ms
         self._bound = bound
         self._heartbeat_s = heartbeat_s
+        self._stalled_s = stalled_s
         self._order = 0
         self._recent: deque[Event] = deque(maxlen=_RECENT)
         self._ready = asyncio.Event()
@@ -240,5 +246,9 @@ class Hub:
         while not self._closing:
             await asyncio.sleep(self._heartbeat_s)
             beat = b": still here\n" + self.heartbeat()
-            for client in self.clients:
-                client.beat(beat)
+            stalled_before = asyncio.get_running_loop().time() - self._stalled_s
+            for client in tuple(self.clients):
+                if client.sending_since is not None and client.sending_since < stalled_before:
+                    client.cut()
+                else:
+                    client.beat(beat)

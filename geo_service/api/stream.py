@@ -35,8 +35,6 @@ _READ_LIMIT = 1_000
 # The log keeps outputs for ten minutes at the least.
 _KEPT_MS = 600_000
 _RECHECK_S = 60.0
-# A socket that has taken nothing for this long is dead, whatever TCP says.
-_STALLED_S = 60.0
 _RETRY = b"retry: 2000\n"
 
 
@@ -57,6 +55,7 @@ class EventStream(ASGIResponse):
     async def send_body(self, send: Send, receive: Receive) -> None:
         """Feed the socket until there is nothing more to feed, or nobody to take it."""
         feed = asyncio.create_task(self._feed(send))
+        self._client.cut = feed.cancel
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait((feed, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -64,21 +63,22 @@ class EventStream(ASGIResponse):
             self._hub.unsubscribe(self._client)
             feed.cancel()
             gone.cancel()
-            with suppress(asyncio.CancelledError, TimeoutError):
+            with suppress(asyncio.CancelledError):
                 await feed
 
     async def _feed(self, send: Send) -> None:
         clock = asyncio.get_running_loop().time
         recheck_at = clock() + _RECHECK_S
-        block = self._opening
+        block, client = self._opening, self._client
         while block:
-            async with asyncio.timeout(_STALLED_S):
-                await send({"type": "http.response.body", "body": block, "more_body": True})
-            if clock() > recheck_at:
+            client.sending_since = now = clock()
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+            client.sending_since = None
+            if now > recheck_at:
                 if not await self._still_allowed():
                     break
-                recheck_at = clock() + _RECHECK_S
-            block = await self._client.take()
+                recheck_at = now + _RECHECK_S
+            block = await client.take()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

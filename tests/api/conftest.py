@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -311,6 +312,12 @@ class Served:
 
 
 @pytest.fixture
-def served(fakes: Fakes) -> Iterator[Served]:
-    with Served(build_app(fakes.services(), ApiSettings(heartbeat_s=0.5))) as served:
-        yield served
+def make_served(fakes: Fakes) -> Iterator[Callable[..., Served]]:
+    """Serve the fakes under given settings."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(Served(build_app(fakes.services(), ApiSettings(**settings))))
+
+
+@pytest.fixture
+def served(make_served: Callable[..., Served]) -> Served:
+    return make_served(heartbeat_s=0.5)

@@ -41,7 +41,7 @@ def run(fakes) -> Callable[[Callable[[Hub], Awaitable[None]]], None]:
     def run(scenario: Callable[[Hub], Awaitable[None]], *, bound: int = 4, heartbeat_s: float = 60) -> None:
         async def whole() -> None:
             hub = Hub(
-                fakes.outputs, CollectorRegistry(), lambda: 1_772_366_400_000, bound=bound, heartbeat_s=heartbeat_s
+                fakes.outputs, CollectorRegistry(), fakes.now_ms, bound=bound, heartbeat_s=heartbeat_s, stalled_s=60
             )
             reader = asyncio.create_task(hub.run())
             try:

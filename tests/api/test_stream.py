@@ -162,8 +162,8 @@ def test_a_stream_whose_session_ends_ends_too(served, fakes, monkeypatch):
         reader.read_to_end()
 
 
-def test_a_client_that_takes_nothing_is_cut_off(served, fakes, monkeypatch):
-    monkeypatch.setattr("geo_service.api.stream._STALLED_S", 0.3)
+def test_a_client_that_takes_nothing_is_cut_off(fakes, make_served):
+    served = make_served(heartbeat_s=0.1, stalled_s=0.3)
     with stream(served) as reader:
         reader.next(besides=())
         for number in range(1, 60):
