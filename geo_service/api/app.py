@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, Router
+from litestar.datastructures import ResponseHeader
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
@@ -66,6 +67,7 @@ def build_app(
         ],
         exception_handlers=HANDLERS,
         lifespan=[_lifespan(hub, settings.threads)],
+        response_headers=[ResponseHeader(name="X-Content-Type-Options", value="nosniff")],
         request_max_body_size=settings.max_body_bytes,
         openapi_config=_openapi(),
         logging_config=None,
@@ -85,7 +87,10 @@ def _routes(services: Services) -> list[Any]:
         people.router(),
         stream.router(),
     ]
-    version = Router("/v1", route_handlers=[router for router in resources if router is not None])
+    handlers = [router for router in resources if router is not None]
+    # What one person may see is nothing for a cache that another one shares.
+    private = ResponseHeader(name="Cache-Control", value="no-store")
+    version = Router("/v1", route_handlers=handlers, response_headers=[private])
     return [version, health.get_healthz, health.get_readyz, health.get_metrics, *page.handlers()]
 
 

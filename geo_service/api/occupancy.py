@@ -57,7 +57,7 @@ async def get_occupancy(request: Asked, services: Ports, key: FromPath[str]) -> 
     own = [output for output in outputs if _zone.decode(output).zone is None]
     zones = [output for output in outputs if output not in own]
     body = b'{"store":' + (own[0] if own else b"null") + b',"zones":[' + b",".join(zones) + b"]}"
-    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(body, media_type="application/json")
 
 
 class _Zone(msgspec.Struct):

@@ -1,12 +1,11 @@
 """Serving the app, and stopping in time."""
 
+import resource
 import socket
 
-import structlog
 import uvicorn
 from litestar import Litestar
 
-_log = structlog.get_logger(__name__)
 _GRACE_S = 2
 
 
@@ -19,6 +18,12 @@ class Server(uvicorn.Server):
     def __init__(self, app: Litestar, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the process have as many sockets as it may (most systems begin with 1 024), then start as uvicorn does."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the streams, then stop as uvicorn does."""

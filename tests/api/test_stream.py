@@ -142,6 +142,12 @@ def test_what_cannot_be_streamed_is_a_problem(client, query, status):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_what_one_person_sees_is_kept_by_no_cache(client):
+    answer = client.get("/v1/stores", headers=ADMIN)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_a_page_that_goes_away_leaves_nothing_behind(served, fakes):
     fakes.current.values = {"harbour": [json.dumps(occupancy(4)).encode()]}
     hub = served.app.state.hub
