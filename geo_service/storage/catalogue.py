@@ -195,19 +195,20 @@ class Catalogue:
                 after[name] = None if change.document is None else Stored(version, change.document)
                 effective.append(change)
         if effective:
-            self._write(pipe, version, effective, {name: after[name] for name in names})
+            self._write(pipe, version, effective, {(c.kind, c.id): after[c.kind, c.id] for c in effective})
         return Applied([stored.version if (stored := after[name]) else 0 for name in names], len(effective))
 
     def _write(self, pipe: Pipeline, version: int, changes: list[Change], after: Mapping[Name, Stored | None]) -> None:
         kind_of_entry, body = encode_body(Changes(changes))
         pipe.multi()
-        for kind, key in dict.fromkeys((change.kind, change.id) for change in changes):
-            stored = after[kind, key]
-            if stored is None:
-                pipe.hdel(self._keys("catalogue", kind=kind), key)
-            else:
-                pipe.hset(self._keys("catalogue", kind=kind), key, _pack(stored))
-            pipe.zadd(self._keys("catalogue_changed"), {f"{kind}:{key}": version})
+        for kind in TYPES:
+            kept = {key: _pack(stored) for (of, key), stored in after.items() if of == kind and stored is not None}
+            gone = [key for (of, key), stored in after.items() if of == kind and stored is None]
+            if kept:
+                pipe.hset(self._keys("catalogue", kind=kind), mapping=kept)  # type: ignore[arg-type]  # bytes are fine
+            if gone:
+                pipe.hdel(self._keys("catalogue", kind=kind), *gone)
+        pipe.zadd(self._keys("catalogue_changed"), {f"{kind}:{key}": version for kind, key in after})
         pipe.set(self._keys("catalogue_version"), version)
         for log in self._logs:
             pipe.xadd(log, {"k": kind_of_entry, "d": body})

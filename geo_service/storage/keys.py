@@ -44,7 +44,7 @@ KEYS = (
     Key("ledger_counters", "{ledger}:counters", "hash", "counter → claimed sum and when it is forgotten", True, "until zero or forgotten"),
     Key("ledger_records", "{ledger}:records", "hash", "idempotency key → what was decided and claimed", True, "48 h after the last change"),
     Key("ledger_due", "{ledger}:due", "zset", "when a reservation, record or counter is over", True, "with what it names"),
-    Key("catalogue", "{catalogue}:<kind>", "hash", "id → version and JSON of one document of the site", False, "until removed"),
+    Key("catalogue", "{catalogue}:of:<kind>", "hash", "id → version and JSON of one document of the site", False, "until removed"),
     Key("catalogue_version", "{catalogue}:version", "string", "counts every change of the site", False, ALWAYS),
     Key("catalogue_changed", "{catalogue}:changed", "zset", "kind and id → version of its last change, removals too", False, ALWAYS),
     Key("api_keys", "{accounts}:keys", "hash", "SHA-256 of an API key → what it may do", False, "until revoked"),
@@ -57,6 +57,8 @@ KEYS = (
     Key("limit", "{limits}:<subject>", "hash", "what is left in a token bucket, and since when", True, "until the bucket is full again", True),
 )  # fmt: skip
 
+# `re.escape` leaves angle brackets alone.
+_PART = re.compile(r"<(\w+)>")
 _PATTERNS = {key.name: key.pattern for key in KEYS}
 
 
@@ -79,14 +81,12 @@ class Keys:
         Raises:
             KeyError: no such key, or a part is missing.
         """
-        return self.prefix + re.sub(r"<(\w+)>", lambda part: str(parts[part[1]]), _PATTERNS[name])
+        return self.prefix + _PART.sub(lambda part: str(parts[part[1]]), _PATTERNS[name])
 
     def declared(self, key: str) -> Key | None:
         """The declaration that this key of a running Redis falls under."""
         for declaration in KEYS:
-            shape = re.sub(
-                r"<\\?(\w+)\\?>", ".+", re.escape(declaration.pattern).replace(r"\<", "<").replace(r"\>", ">")
-            )
+            shape = _PART.sub(lambda part: r"\d+" if part[1] == "partition" else ".+", re.escape(declaration.pattern))
             if re.fullmatch(re.escape(self.prefix) + shape, key, re.DOTALL):
                 return declaration
         return None

@@ -1,5 +1,6 @@
 """Readers of the outputs on Redis: by name with a kept position (delivery, history), or a stateless tail (streams to browsers)."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from geo_service.storage.connection import LONGEST_WAIT_S, AsyncClient, Client, 
 from geo_service.storage.keys import Keys
 from geo_service.storage.scripts import Script, run_pipeline
 
+# redis-py sends with `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that comes in the instant in which
+# the sending is done. The task still knows of it, and asks itself this often.
+_SLICE_S = 1.0
 Outputs = list[tuple[int, EntryId, bytes]]
 """(partition, id of the entry, its outputs as the fold committed them)"""
 
@@ -75,11 +79,19 @@ class OutputTail:
 
     async def read(self, after: Mapping[int, EntryId], limit: int, wait_s: float) -> Outputs:
         """At most `limit` outputs of each partition after these positions; a partition that is not named starts at the
-        oldest kept. Waits up to `wait_s` (ten seconds at the most) for a first one.
+        oldest kept. Waits up to `wait_s` for a first one.
         """
         streams: Any = {stream: str(after.get(partition, START)) for partition, stream in enumerate(self._streams)}
-        with reaching(self._client):
-            return _outputs(self._streams, await self._client.xread(streams, count=limit, block=_wait_ms(wait_s)))
+        task = asyncio.current_task()
+        while True:
+            slice_s = min(wait_s, _SLICE_S)
+            with reaching(self._client):
+                found = await self._client.xread(streams, count=limit, block=_wait_ms(slice_s))
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError
+            wait_s -= slice_s
+            if found or wait_s <= 0:
+                return _outputs(self._streams, found)
 
 
 def _wait_ms(wait_s: float) -> int | None:

@@ -34,7 +34,7 @@ _steps = st.one_of(
 _histories = st.lists(st.tuples(st.integers(-5, 30), _steps), min_size=1, max_size=30)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=_histories)
 def test_both_ledgers_answer_alike(client, keys, history):
     clear(client, keys)

@@ -60,13 +60,18 @@ def test_a_read_that_waits_in_vain_returns_nothing(url, keys, log):
     assert with_tail(url, keys, lambda tail: tail.read({}, 10, 0.01)) == []
 
 
-def test_a_read_can_be_cancelled_and_the_next_one_works(url, keys, log):
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_read_can_be_cancelled_at_any_moment_and_the_next_one_works(url, keys, log, warm):
     async def use(tail):
-        waiting = asyncio.create_task(tail.read({}, 10, 10))
-        await asyncio.sleep(0.05)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
+        if warm:
+            await tail.ends()
+        for steps in range(12):
+            waiting = asyncio.create_task(tail.read({}, 10, 0.05))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
         await asyncio.to_thread(commit, log, 0, 9, b"news")
         return await tail.read({}, 10, 10)
 

@@ -20,21 +20,42 @@ local function queue(due_ms, member)
   redis.call('ZADD', DUE, string.format('%.0f', due_ms), member)
 end
 
+-- Counters are read once and written once in a call, however many reservations of a batch share them.
+local counters, changed = {}, {}
+
+local function counter_of(name)
+  if counters[name] == nil then
+    counters[name] = get(COUNTERS, name) or false
+  end
+  return counters[name]
+end
+
 local function drop_counter(name)
-  redis.call('HDEL', COUNTERS, name)
-  redis.call('ZREM', DUE, 'c' .. name)
+  if counter_of(name) and counters[name][2] > 0 then
+    redis.call('ZREM', DUE, 'c' .. name)
+  end
+  counters[name], changed[name] = false, true
+end
+
+local function write_counters()
+  for name in pairs(changed) do
+    if counters[name] then
+      put(COUNTERS, name, counters[name])
+    else
+      redis.call('HDEL', COUNTERS, name)
+    end
+  end
 end
 
 local function give_back(record)
   local claims = record[7]
   for at = 1, #claims, 3 do
-    local counter = get(COUNTERS, claims[at])
+    local name = claims[at]
+    local counter = counter_of(name)
     if counter and counter[2] == claims[at + 2] then
-      counter[1] = counter[1] - claims[at + 1]
+      counter[1], changed[name] = counter[1] - claims[at + 1], true
       if counter[1] == 0 then
-        drop_counter(claims[at])
-      else
-        put(COUNTERS, claims[at], counter)
+        drop_counter(name)
       end
     end
   end
@@ -75,7 +96,7 @@ local function sweep()
 end
 
 local function claim(name, amount, forget_after)
-  local counter = get(COUNTERS, name)
+  local counter = counter_of(name)
   if not counter then
     counter = {0, forget_after > 0 and now + forget_after or 0}
     if counter[2] > 0 then
@@ -83,7 +104,7 @@ local function claim(name, amount, forget_after)
     end
   end
   counter[1] = counter[1] + amount
-  put(COUNTERS, name, counter)
+  counters[name], changed[name] = counter, true
   return counter[2]
 end
 
@@ -93,7 +114,7 @@ local function decide(ttl, claims)
   for at = 1, #claims, 4 do
     local name = claims[at]
     if not totals[name] then
-      local counter = get(COUNTERS, name)
+      local counter = counter_of(name)
       totals[name] = counter and counter[1] or 0
     end
     totals[name] = totals[name] + claims[at + 1]
@@ -152,7 +173,7 @@ function commands.release(key)
 end
 
 function commands.total(name)
-  local counter = get(COUNTERS, name)
+  local counter = counter_of(name)
   return counter and counter[1] or 0
 end
 
@@ -162,4 +183,5 @@ local answers = {}
 for _, item in ipairs(cmsgpack.unpack(ARGV[4])) do
   answers[#answers + 1] = command(item)
 end
+write_counters()
 return answers

@@ -1,0 +1,59 @@
+"""What was decided about a device lately."""
+
+from datetime import timedelta
+
+import pytest
+
+from geo_service import outputs
+from geo_service.storage.recent_offers import KEPT, RecentOffers
+from sensors.instants import instant
+
+
+def offer(number, device="phone", minute=0):
+    return outputs.encode(
+        outputs.Offer(
+            id=str(number),
+            campaign="c",
+            device=device,
+            store="s",
+            decision="sent",
+            reason="",
+            time=instant(1_700_000_000_000) + timedelta(minutes=minute),
+            expires=None,
+            evidence={},
+        )
+    )
+
+
+@pytest.fixture
+def recent(client, keys):
+    return RecentOffers(client, keys=keys)
+
+
+def test_offers_come_newest_first_and_each_devices_own(recent):
+    first, second, other = offer(1, minute=1), offer(2, minute=2), offer(3, "other")
+    recent.keep([second, first, other])
+    assert recent.of("phone", 10) == [second, first]
+    assert recent.of("phone", 1) == [second]
+    assert recent.of("phone", 0) == []
+    assert recent.of("nobody", 10) == []
+
+
+def test_an_offer_that_is_delivered_again_is_kept_once(recent):
+    recent.keep([offer(1)])
+    recent.keep([offer(1)])
+    recent.keep([])
+    assert len(recent.of("phone", 10)) == 1
+
+
+def test_only_the_newest_are_kept(recent):
+    recent.keep([offer(number, minute=number) for number in range(KEPT + 5)])
+    kept = recent.of("phone", 1000)
+    assert len(kept) == KEPT
+    assert kept[-1] == offer(5, minute=5)
+
+
+def test_nothing_is_kept_about_a_device_that_is_forgotten(recent, client, keys):
+    recent.keep([offer(1)])
+    recent.forget("phone")
+    assert client.keys(f"{keys.prefix}*") == []
