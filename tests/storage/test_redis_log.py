@@ -68,6 +68,22 @@ def test_what_failed_without_an_answer_may_be_appended_again_by_the_caller(losin
     assert counts(RedisLog(client, 1, keys=keys)) == [0, 1, 2, 1]
 
 
+def test_a_batch_is_known_again_by_its_receipt(losing_proxy, client, keys):
+    """Its second try may hold a little more or less: what the border refused is let through at a limited rate."""
+    receipt = Receipt("ingest", [(1, 2), (2, 3)])
+    batch, longer = [(0, Recount("s", 1))], [(0, Recount("s", 1)), (0, Recount("s", 9))]
+    with connect(losing_proxy.url, retries=0) as shaky:
+        log = RedisLog.open(shaky, 1, keys=keys)
+        log.append([(0, Recount("s", 0))])
+        for first, second in ((batch, longer), (longer, batch)):
+            losing_proxy.lose_when = b"EVALSHA"
+            with pytest.raises(UnreachableError):
+                log.append(first, receipt=receipt)
+            assert len(log.append(second, receipt=receipt)) == len(second)
+            log.append(batch, receipt=receipt)
+    assert counts(RedisLog(client, 1, keys=keys)) == [0, 1, 1, 1, 9, 1]
+
+
 def test_a_commit_whose_answer_was_lost_is_done_once(losing_proxy, client, keys):
     with connect(losing_proxy.url, retries=2) as shaky:
         log = RedisLog.open(shaky, 1, keys=keys)
