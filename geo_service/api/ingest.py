@@ -7,7 +7,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Router, post
+from litestar import Response, Router, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipValidation
@@ -37,6 +37,11 @@ class _Named(msgspec.Struct, gc=False):
     device: Any = None
 
 
+class _Message(msgspec.Struct, gc=False, rename={"type": "_type"}):
+    type: str
+
+
+_message = msgspec.json.Decoder(_Message)
 _devices = msgspec.json.Decoder(list[_Named] | _Named)
 
 
@@ -109,13 +114,32 @@ async def post_owntracks(
     d: FromQuery[str | None] = None,
     limit_u: Annotated[str | None, HeaderParameter(name="X-Limit-U")] = None,
     limit_d: Annotated[str | None, HeaderParameter(name="X-Limit-D")] = None,
-) -> list[dict[str, Any]]:
-    """The reply is the list of messages for the phone; the device's id is `{user}.{device}`."""
+) -> Response[list[dict[str, Any]]]:
+    """The reply is the list of messages for the phone; the device's id is `{user}.{device}`.
+
+    A phone keeps sending what was not answered with 200, and sends nothing else meanwhile. So an OwnTracks message that
+    cannot be used is answered with 200 too, the reason in `X-Rejected`; it is counted and reported as any other.
+    """
     user = limit_u or u or basic_user(request.headers.get("authorization"))
     device = owntracks_device(asker(request), user, limit_d or d)
-    if body.strip():
-        answer(await asyncio.to_thread(services.intake.take, "http:/v1/owntracks", body, device=device))
-    return []
+    if not body.strip():
+        return Response([])
+    taken = await asyncio.to_thread(services.intake.take, "http:/v1/owntracks", body, device=device)
+    if not taken.problems or not _would_wedge_the_phone(body):
+        answer(taken)
+        return Response([])
+    problem = taken.problems[0]
+    reason = f"{problem.field}: {problem.reason}" if problem.field else problem.reason
+    return Response([], headers={"X-Rejected": " ".join(reason.encode("ascii", "replace").decode().split())})
+
+
+def _would_wedge_the_phone(body: bytes) -> bool:
+    """Whether this is OwnTracks speaking, and not in a way that a person must mend (a passphrase set in the app)."""
+    try:
+        said = _message.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return said.type != "encrypted"
 
 
 def owntracks_device(principal: Principal, user: str | None, name: str | None) -> str:

@@ -109,6 +109,22 @@ def test_an_owntracks_message_without_a_fix_is_answered_too(client, fakes):
     assert (answer.status_code, answer.json()) == (200, [])
 
 
+def test_an_owntracks_message_that_cannot_be_used_does_not_wedge_the_phones_queue(client, fakes):
+    fakes.intake.refuse((None, "lat", "must be a latitude\n\u00e9"))
+    body = {"_type": "location", "lat": 200, "lon": 24.94, "tst": 1_772_366_400}
+    answer = client.post("/v1/owntracks?u=alice&d=phone", json=body, headers=BASIC)
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert answer.headers["x-rejected"] == "lat: must be a latitude ?"
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"lat": 1}', b'{"_type": "encrypted", "data": "x"}'])
+def test_what_a_person_must_mend_in_the_app_is_a_400(client, fakes, body):
+    fakes.intake.refuse((None, None, "is not OwnTracks"))
+    answer = client.post("/v1/owntracks?u=alice&d=phone", content=body, headers=BASIC)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_owntracks_without_a_device_is_told_how_to_say_it(client):
     answer = client.post("/v1/owntracks", json={"_type": "lwt"}, headers=BASIC)
     assert answer.status_code == 400
