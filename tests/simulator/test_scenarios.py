@@ -14,7 +14,7 @@ CROWDED = "emberoat"
 @pytest.mark.parametrize("seed", range(3))
 def test_in_the_demo_a_store_runs_full_within_two_minutes_and_empties_again(plan, noon_ms, seed, after_noon_ms):
     start_ms = noon_ms + after_noon_ms
-    town = Town(seed, plan, start_ms=start_ms, phones=100, speed=10, scenario=DEMO)
+    town = Town(seed, plan, start_ms=start_ms, phones=20, speed=10, scenario=DEMO)
     capacity = plan.site.store[CROWDED].capacity
     inside = []
     for second in range(0, 660, 5):
