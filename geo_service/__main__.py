@@ -24,7 +24,8 @@ def cli() -> None:
     """
 
 
-for command in (*serving.COMMANDS, *offline.COMMANDS, *site.COMMANDS, *bench.COMMANDS):
+COMMANDS: list[click.Command] = [*serving.COMMANDS, *offline.COMMANDS, *site.COMMANDS, *bench.COMMANDS]
+for command in COMMANDS:
     cli.add_command(command)
 
 

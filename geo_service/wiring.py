@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -154,7 +155,7 @@ def run_worker(settings: Settings) -> None:
     offers, told = RecentOffers(client, keys=keys), WorkerCounts(client, keys=keys)
 
     def delivering(stop: threading.Event) -> None:
-        with MqttPublisher(broker, client_id=f"{client_id}-out") as publisher:
+        with closing(MqttPublisher(broker, client_id=f"{client_id}-out")) as publisher:
             deliver(log.reader("mqtt"), publisher, offers.keep, now_ms, stop)
 
     def reading(stop: threading.Event) -> None:

@@ -15,13 +15,13 @@ from geo_service.flow.ingest import Ingest
 from geo_service.settings import Settings
 from geo_service.storage.accounts import Accounts
 from geo_service.storage.catalogue import Catalogue
-from geo_service.storage.connection import connect
+from geo_service.storage.connection import connect, connect_async
 from geo_service.storage.current import CurrentValues
 from geo_service.storage.keys import Keys
 from geo_service.storage.limits import RateLimiter
 from geo_service.storage.recent_offers import RecentOffers
 from geo_service.storage.redis_log import RedisLog
-from geo_service.storage.redis_outputs import OutputsTail
+from geo_service.storage.redis_outputs import OutputTail
 from geo_service.storage.worker_counts import WorkerCounts
 from geo_service.wiring import Counts, Directory, now_ms, require
 
@@ -42,7 +42,8 @@ def run_api(settings: Settings) -> None:
 
 def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
     """The ports, on one Redis client; its pool gives each request's thread a connection of its own."""
-    client = connect(require(settings.redis, "redis"))
+    url = require(settings.redis, "redis")
+    client = connect(url)
     keys = Keys(settings.prefix)
     log = RedisLog.open(client, settings.partitions, keys=keys)
     counts, worker_counts = Counts(), WorkerCounts(client, keys=keys)
@@ -64,9 +65,9 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
         intake=_Border(ingest, directory),
         catalogue=catalogue,
         current=CurrentValues(client, keys, settings.partitions),
-        outputs=OutputsTail(client, keys, settings.partitions),
+        outputs=OutputTail(connect_async(url), keys, settings.partitions),
         accounts=Accounts(client, now_ms, keys=keys),
-        limits=RateLimiter(client, now_ms, keys=keys),
+        limits=RateLimiter(connect(url, retries=0, timeout_s=0.5), keys=keys),
         now_ms=now_ms,
         checks=checks,
         offers=RecentOffers(client, keys=keys),

@@ -204,7 +204,12 @@ class Place:
         self._take_in_all()
         self._first_words(None)
         state.counted_ms = state.now_ms
-        self._belief.observe(people, error if error is not None else max(1.0, _RECOUNT_ERROR * people))
+        error = error if error is not None else max(1.0, _RECOUNT_ERROR * people)
+        mean, variance = self._belief.moments()
+        # Where eyes and doors contradict each other, the doors were surer than they had reason to be: their spread is
+        # widened until the difference is one that could have happened (variance matching, Mehra 1970).
+        self._belief.blur(0.0, max((people - mean) ** 2 - variance - error**2, 0.0))
+        self._belief.observe(people, error)
         self._refresh()
 
     def is_open(self, at_ms: int, open_now: bool) -> None:

@@ -3,9 +3,13 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from geo_service.embedded.servers import find_mosquitto, find_redis, start_servers
 
+# How long an example takes is the machine's business; what it gives must be the same every time.
+settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
+settings.load_profile("suite")
 PREFER = os.environ.get("GEO_TEST_SERVERS", "path")
 
 

@@ -121,7 +121,8 @@ def read_site(folder: Path) -> tuple[Site, list[Problem]]:
         raise InvalidInputError(f"{folder} is not a folder")
     if not any((folder / name).is_file() for name in FILES.values()):
         raise InvalidInputError(f"{folder} holds no site: none of {', '.join(FILES.values())} is there")
-    site, problems = Site(), []
+    site = Site()
+    problems: list[Problem] = []
     for kind, name in FILES.items():
         path = folder / name
         if not path.is_file():

@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,4 +146,4 @@ def town(mqtt: str, seed: int, phones: int, speed: float) -> None:
     live.run(mqtt, seed=seed, phones=phones, speed=speed, stop=stop, scenario=DEMO)
 
 
-COMMANDS: list[Callable[..., Any]] = [demo, serve, worker, api, town]
+COMMANDS = [demo, serve, worker, api, town]

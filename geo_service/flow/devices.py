@@ -8,8 +8,9 @@ import numpy as np
 
 from geo_service.catalogue.documents import Fence, Store
 from geo_service.flow.entries import Consent, Purpose
-from geo_service.geofences.presence import Event, Presence
-from geo_service.geofences.visits import Stay, Visits
+from geo_service.geofences.events import Event
+from geo_service.geofences.presence import Presence
+from geo_service.geofences.visits import Visit, Visits
 from geo_service.pings.batch import PingBatch
 
 Mode = Literal["strict", "steady"]
@@ -89,20 +90,19 @@ class Devices:
             return fence
         return msgspec.structs.replace(fence, timezone=store.timezone)
 
-    def stays(self, events: Iterable[Event]) -> list[Stay]:
+    def visits_of(self, events: Iterable[Event]) -> list[Visit]:
         """The visits that these events close."""
-        return [stay for event in events if (stay := self.visits.take(event)) is not None]
+        return [visit for event in events if (visit := self.visits.take(event)) is not None]
 
     def dump(self) -> dict[str, Any]:
         """Everything but the fences."""
-        return {"presence": self.presence.dump(), "visits": self.visits.dump(), "consents": self.consents}
+        return {"presence": self.presence.dump(), "consents": self.consents}
 
     @classmethod
     def load(cls, dumped: Mapping[str, Any], mode: Mode, assumed: Assumed, fences: Iterable[Fence]) -> Self:
         """What `dump` wrote."""
         devices = cls(mode, assumed)
         devices.presence = Presence.load(dumped["presence"], fences)
-        devices.visits = Visits.load(dumped["visits"])
         devices.consents = dumped["consents"]
         devices._unlocated = {device for device in devices.consents if not devices.agrees(device, "location")}
         return devices

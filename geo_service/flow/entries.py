@@ -89,6 +89,9 @@ class Refusal(msgspec.Struct, frozen=True):
 
     topic: str
     reason: str
+    sensor: str | None = None
+    """The sensor that sent it, where that is known, and its store."""
+    store: str | None = None
 
 
 class Refusals(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ _KNOWN_DEVICES_BOUND = 500_000
 class Problem(NamedTuple):
     """One thing refused: its place in a list (None: the whole), the field, and why."""
 
-    index: int | None
+    place: int | None
     field: str | None
     reason: str
 
@@ -99,9 +99,6 @@ class Intake:
         except InvalidInputError as error:
             taken.refusals.append(Refusal(topic, str(error)))
             return [Problem(None, error.field, error.reason)]
-        except SensorsError as error:
-            taken.refusals.append(Refusal(topic, error.reason))
-            return [Problem(None, None, error.reason)]
 
     def _native(self, message: Message, device: str | None, taken: Taken) -> list[Problem]:
         if message.retained:
@@ -133,8 +130,7 @@ class Intake:
         known = self.directory.by_topic.get(topic)
         if known is None:
             raise InvalidInputError("no sensor is configured with this topic")
-        _read(known, message, taken)
-        return []
+        return _read(known, message, taken)
 
     def _http(self, message: Message, taken: Taken) -> list[Problem]:
         """A body that came over HTTP; the path says what it is."""
@@ -148,7 +144,7 @@ class Intake:
                 device = message.device or ".".join(query.get(name, [""])[0] for name in ("u", "d"))
                 taken.rows.extend(owntracks.decode(payload, require_id(device, "device")))
             case ["v1", "sensors", sensor] if sensor in self.directory.by_id:
-                _read(self.directory.by_id[sensor], message, taken)
+                return _read(self.directory.by_id[sensor], message, taken)
             case ["v1", "sensors", sensor]:
                 raise InvalidInputError(f"no sensor {sensor[:64]!r} is configured")
             case ["v1", "stores", store, "occupancy", "recount"]:
@@ -164,12 +160,17 @@ class Intake:
         return []
 
 
-def _read(known: tuple[Sensor, SensorConfig, Decoder], message: Message, taken: Taken) -> None:
+def _read(known: tuple[Sensor, SensorConfig, Decoder], message: Message, taken: Taken) -> list[Problem]:
     sensor, config, decode = known
-    readings = decode.decode(
-        message.payload, message.topic, config, received_ms=message.received_ms, retained=message.retained
-    )
+    try:
+        readings = decode.decode(
+            message.payload, message.topic, config, received_ms=message.received_ms, retained=message.retained
+        )
+    except SensorsError as error:
+        taken.refusals.append(Refusal(message.topic, error.reason, sensor.id, sensor.store))
+        return [Problem(None, None, error.reason)]
     taken.readings.extend((sensor.store, reading) for reading in readings)
+    return []
 
 
 class RecountBody(msgspec.Struct):
@@ -225,6 +226,9 @@ def _spread(taken: Taken, partitions: int) -> list[tuple[int, Body]]:
     items: list[tuple[int, Body]] = [(partition, Pings(PingBatch.from_rows(part))) for partition, part in rows.items()]
     items += [(partition, Readings(part)) for partition, part in readings.items()]
     items += [(partition_of(key, partitions), body) for key, body in taken.others]
-    if taken.refusals:
-        items.append((0, Refusals(taken.refusals)))
+    refusals: dict[int, list[Refusal]] = {}
+    for refusal in taken.refusals:
+        # A sensor's go where its health is judged.
+        refusals.setdefault(partition_of(refusal.store, partitions) if refusal.store else 0, []).append(refusal)
+    items += [(partition, Refusals(part)) for partition, part in refusals.items()]
     return items

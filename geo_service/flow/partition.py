@@ -12,7 +12,7 @@ import msgspec
 
 from geo_service import outputs
 from geo_service.catalogue.site import Site, decode_document
-from geo_service.errors import InvalidInputError
+from geo_service.errors import GeoServiceError, InvalidInputError
 from geo_service.flow.devices import Assumed, Devices
 from geo_service.flow.entries import (
     Body,
@@ -32,8 +32,9 @@ from geo_service.flow.entries import (
 from geo_service.flow.intake import partition_of
 from geo_service.flow.ledger import Ledger
 from geo_service.flow.stores import Stores
-from geo_service.geofences.presence import Event
-from geo_service.geofences.visits import Stay
+from geo_service.geofences.events import Event
+from geo_service.geofences.visits import Visit
+from sensors.errors import SensorsError
 from sensors.instants import instant
 
 _VERSION = 1
@@ -108,6 +109,7 @@ class Partition:
             case Refusals():
                 now = instant(now_ms)
                 self._say([outputs.Rejected(topic=r.topic, reason=r.reason, time=now) for r in body.refusals])
+                self._say(self.stores.refused(body.refusals, now_ms))
 
     def next_due_ms(self) -> int | None:
         """When a tick would next do something; None: never, as things stand."""
@@ -142,7 +144,7 @@ class Partition:
             for number, event in enumerate(events)
         ]
         self._say(crossings)
-        self._visits(self.devices.stays(events))
+        self._visits(self.devices.visits_of(events))
         away: dict[int, list[outputs.Crossing]] = {}
         for crossing in crossings:
             if crossing.store is None or crossing.reason != "observed":
@@ -156,20 +158,20 @@ class Partition:
             agrees = [self.devices.agrees(crossing.device, "offers") for crossing in part]
             self._step.handovers.append((owner, Handover(self.number, str(self._entry), part, agrees)))
 
-    def _visits(self, stays: list[Stay]) -> None:
+    def _visits(self, visits: list[Visit]) -> None:
         first = len(self._step.outputs)
         self._say(
             [
                 outputs.Visit(
                     id=f"{self.number}-{self._entry}-{first + number}",
-                    device=stay.device,
-                    store=stay.store,
-                    entered=instant(stay.entered_ms),
-                    left=instant(stay.left_ms),
-                    duration_s=(stay.left_ms - stay.entered_ms) / 1000,
-                    confirmed=stay.confirmed,
+                    device=visit.device,
+                    store=visit.store,
+                    entered=instant(visit.entered_ms),
+                    left=instant(visit.left_ms),
+                    duration_s=visit.duration_ms / 1000,
+                    confirmed=visit.confirmed,
                 )
-                for number, stay in enumerate(stays)
+                for number, visit in enumerate(visits)
             ]
         )
 
@@ -191,30 +193,31 @@ class Partition:
     # --- the site ----------------------------------------------------------------------------------------------------
 
     def _change(self, change: Change, now_ms: int) -> None:
-        """Apply one document; one that this code cannot use is said to be rejected and changes nothing."""
-        old = self.site.of(change.kind).get(change.id)
+        """Apply one document; one that this code cannot use is said to be rejected and leaves what was there."""
+        documents = self.site.of(change.kind)
+        old = documents.get(change.id)
         try:
             new = None if change.document is None else decode_document(change.kind, change.document)
-            if change.kind == "fence":
-                if new is not None:
-                    self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
-                elif old is not None:
-                    self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
-        except (InvalidInputError, msgspec.MsgspecError, ValueError) as error:
+            _put(documents, change.id, new)
+            self._changed(change, old, new, now_ms)
+        except (GeoServiceError, SensorsError, msgspec.MsgspecError, ValueError) as error:
+            _put(documents, change.id, old)
             self._say([outputs.Rejected(topic=f"{change.kind}/{change.id}", reason=str(error), time=instant(now_ms))])
-            return
-        if new is None:
-            self.site.of(change.kind).pop(change.id, None)
-        else:
-            self.site.of(change.kind)[change.id] = new
-        if change.kind == "store":
-            self._store_changed(change.id, old, new, now_ms)
-        elif change.kind == "sensor":
-            owned = {document.store for document in (old, new) if document is not None}
-            if any(partition_of(store, self._partitions) == self.number for store in owned):
-                self._say(self.stores.sensor_changed(old, new, now_ms))
-        elif change.kind == "campaign":
-            self.stores.campaigns_changed()
+
+    def _changed(self, change: Change, old: Any, new: Any, now_ms: int) -> None:
+        match change.kind:
+            case "fence" if new is not None:
+                self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
+            case "fence" if old is not None:
+                self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
+            case "store":
+                self._store_changed(change.id, old, new, now_ms)
+            case "sensor":
+                owned = {document.store for document in (old, new) if document is not None}
+                if any(partition_of(store, self._partitions) == self.number for store in owned):
+                    self._say(self.stores.sensor_changed(old, new, now_ms))
+            case "campaign":
+                self.stores.campaigns_changed()
 
     def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
         if partition_of(store_id, self._partitions) == self.number:
@@ -230,6 +233,7 @@ class Partition:
         return _encode(
             {
                 "version": _VERSION,
+                "now_ms": self._entry.ms,
                 "rules": [self._rules.presence, sorted(self._rules.assumed)],
                 "site": self.site,
                 "devices": self.devices.dump(),
@@ -254,13 +258,21 @@ class Partition:
         partition.site = state.site
         fences = [partition.devices.zoned(fence, state.site.store) for fence in state.site.fence.values()]
         partition.devices = Devices.load(state.devices, rules.presence, rules.assumed, fences)
-        partition.stores = Stores.load(state.stores, partition.site)
+        partition.stores = Stores.load(state.stores, partition.site, state.now_ms)
         partition._handed = {int(source): EntryId.parse(entry) for source, entry in state.handed.items()}
         return partition
 
 
+def _put(documents: dict[str, Any], key: str, document: Any) -> None:
+    if document is None:
+        documents.pop(key, None)
+    else:
+        documents[key] = document
+
+
 class _State(msgspec.Struct):
     version: int
+    now_ms: int
     rules: list[Any]
     site: Site
     devices: dict[str, Any]

@@ -6,16 +6,18 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from geo_service import outputs
-from geo_service.catalogue.documents import Campaign, Sensor, Store
+from geo_service.catalogue.documents import Campaign, Line, Sensor, Store
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
-from geo_service.flow.entries import Recount
+from geo_service.flow.entries import Recount, Refusal
 from geo_service.flow.intake import config_of
 from geo_service.flow.ledger import Ledger
 from geo_service.offers.decide import Decisions, World, decide
 from occupancy.place import Place
 from sensors.config import SensorConfig
 from sensors.counters import Counted, Counters, Observed
+from sensors.formats import decoder
+from sensors.health import HealthEvent, HealthWatch
 from sensors.instants import instant
 from sensors.readings import Reading
 
@@ -24,6 +26,9 @@ EVERY_MS = 1000
 
 PlaceKey = tuple[str, str]
 """`(store, zone)`; zone "" is the store as a whole."""
+
+
+Said = outputs.Occupancy | outputs.Sensor
 
 
 class _Opening(NamedTuple):
@@ -39,6 +44,7 @@ class Stores:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._counters: dict[str, Counters] = {}
+        self._health = HealthWatch()
         self._places: dict[PlaceKey, Place] = {}
         self._openings: dict[str, _Opening] = {}
         self._opening_due_ms: int | None = None
@@ -48,21 +54,43 @@ class Stores:
 
     # --- what sensors and people say ---------------------------------------------------------------------------------
 
-    def readings(self, readings: Iterable[Reading], now_ms: int) -> list[outputs.Occupancy]:
+    def readings(self, readings: Iterable[Reading], now_ms: int) -> list[Said]:
         """Count, observe, and say what changed, unless it was said within the last second."""
         touched: dict[PlaceKey, None] = {}
+        troubles: list[HealthEvent] = []
         for reading in readings:
             counters, sensor = self._counters.get(reading.sensor), self._site.sensor.get(reading.sensor)
-            if counters is None or sensor is None:
-                continue  # it was removed while its message was on the way
+            if counters is None or sensor is None or sensor.store not in self._site.store:
+                continue  # it or its store was removed while its message was on the way
             stamped = msgspec.structs.replace(reading, received_ms=now_ms)
-            told = False
-            for fact in counters.take(stamped):
-                told = self._fact(sensor, fact, touched) or told
-            if not told:
+            facts = counters.take(stamped)
+            troubles += self._health.heard(sensor.id, [stamped], facts, now_ms)
+            told = [self._fact(sensor, fact, touched) for fact in facts]
+            if not any(told) and sensor.zone is None:
                 self._place(sensor.store, "", now_ms).heard(now_ms, _source(sensor.id, reading.line))
                 touched[sensor.store, ""] = None
-        return self._say(touched, now_ms)
+        return [*self._sensors(troubles), *self._say(touched, now_ms)]
+
+    def refused(self, refusals: Iterable[Refusal], now_ms: int) -> list[outputs.Sensor]:
+        """Messages of sensors that could not be read."""
+        return self._sensors(
+            event
+            for refusal in refusals
+            if refusal.sensor is not None
+            for event in self._health.refused(refusal.sensor, refusal.reason, now_ms)
+        )
+
+    def _sensors(self, events: Iterable[HealthEvent]) -> list[outputs.Sensor]:
+        return [
+            outputs.Sensor(
+                id=event.sensor,
+                store=self._site.sensor[event.sensor].store,
+                state=event.state,
+                since=instant(event.since_ms),
+                detail=event.detail,
+            )
+            for event in events
+        ]
 
     def _fact(self, sensor: Sensor, fact: Counted | Observed, touched: dict[PlaceKey, None]) -> bool:
         """Tell the places concerned; False where it says nothing about how many are inside."""
@@ -92,21 +120,28 @@ class Stores:
 
     # --- time --------------------------------------------------------------------------------------------------------
 
-    def tick(self, now_ms: int) -> list[outputs.Occupancy]:
+    def tick(self, now_ms: int) -> list[Said]:
         """What is due by now: opening hours, what places do by themselves, what was held back a second ago."""
         if self._opening_due_ms is not None and self._opening_due_ms <= now_ms:
             for store_id, opening in self._openings.items():
                 if opening.changes_ms <= now_ms:
                     self._open_or_close(store_id, now_ms)
             self._look_at_openings()
-        due = {key: None for key, place in self._places.items() if (place.next_due_ms() or now_ms + 1) <= now_ms}
-        return self._say(self._unsaid | due, now_ms)
+        due: dict[PlaceKey, None] = {}
+        for key, place in self._places.items():
+            place_due_ms = place.next_due_ms()
+            if place_due_ms is not None and place_due_ms <= now_ms:
+                place.advance(now_ms)  # though it may be said only later: a tick leaves nothing due behind
+                due[key] = None
+        return [*self._sensors(self._health.tick(now_ms)), *self._say(self._unsaid | due, now_ms)]
 
     def next_due_ms(self) -> int | None:
         """When a tick would next do something."""
         dues = [] if self._opening_due_ms is None else [self._opening_due_ms]
         dues += [due for place in self._places.values() if (due := place.next_due_ms()) is not None]
         dues += [self._said_ms.get(key, 0) + EVERY_MS for key in self._unsaid]
+        if (health_due_ms := self._health.next_due_ms()) is not None:
+            dues.append(health_due_ms)
         return min(dues, default=None)
 
     def _open_or_close(self, store_id: str, now_ms: int) -> None:
@@ -138,6 +173,7 @@ class Stores:
                 place.configure(now_ms, comfort=comfort, legal=legal, timezone=store.timezone, reset_hour=RESET_HOUR)
                 self._unsaid[owner, zone] = None
         self._hours_changed(store, now_ms)
+        self._expect(store_id, now_ms)
         return self._say(dict(self._unsaid), now_ms)
 
     def _hours_changed(self, store: Store, now_ms: int) -> None:
@@ -148,6 +184,8 @@ class Stores:
             for key in [key for key in self._places if key[0] == store.id]:
                 self._places[key].is_open(now_ms, True)
         self._look_at_openings()
+        for sensor in [sensor for sensor in self._site.sensor.values() if sensor.store == store.id]:
+            self._watch(sensor, now_ms)
 
     def sensor_changed(self, old: Sensor | None, new: Sensor | None, now_ms: int) -> list[outputs.Occupancy]:
         """A sensor is new, changed or gone; what it has counted so far stays counted."""
@@ -155,12 +193,24 @@ class Stores:
             config = self._config(new)
             counters = self._counters.setdefault(new.id, Counters(config))
             counters.config = config
+            self._watch(new, now_ms)
         elif old is not None:
             self._counters.pop(old.id, None)
+            self._health.remove(old.id)
         stores = sorted({sensor.store for sensor in (old, new) if sensor is not None} & self._site.store.keys())
         for store_id in stores:
             self._expect(store_id, now_ms)
         return self._say(dict(self._unsaid), now_ms)
+
+    def _watch(self, sensor: Sensor, now_ms: int) -> None:
+        opening = self._openings.get(sensor.store)
+        self._health.configure(
+            self._config(sensor),
+            sensor.store,
+            now_ms,
+            hours=None if opening is None else opening.hours,
+            heartbeat_s=decoder(sensor.format).heartbeat_s,
+        )
 
     def _config(self, sensor: Sensor) -> SensorConfig:
         store = self._site.store.get(sensor.store)
@@ -247,14 +297,15 @@ class Stores:
         """Everything but the site."""
         return {
             "counters": {sensor: counters.dump() for sensor, counters in self._counters.items()},
+            "health": self._health.dump(),
             "places": [[*key, place.dump(), self._said_ms.get(key)] for key, place in self._places.items()],
             "unsaid": [list(key) for key in self._unsaid],
             "changes": {store: opening.changes_ms for store, opening in self._openings.items()},
         }
 
     @classmethod
-    def load(cls, dumped: Mapping[str, Any], site: Site) -> Self:
-        """What `dump` wrote."""
+    def load(cls, dumped: Mapping[str, Any], site: Site, now_ms: int) -> Self:
+        """What `dump` wrote, as of `now_ms`."""
         stores = cls(site)
         for sensor_id, counted in dumped["counters"].items():
             stores._counters[sensor_id] = Counters.load(stores._config(site.sensor[sensor_id]), counted)
@@ -267,6 +318,9 @@ class Stores:
             store = site.store[store_id]
             stores._openings[store_id] = _Opening(Hours(store.hours or {}, store.timezone), changes_ms)
         stores._look_at_openings()
+        stores._health = HealthWatch.load(dumped["health"])
+        for sensor_id in stores._counters:
+            stores._watch(site.sensor[sensor_id], now_ms)
         return stores
 
 
@@ -280,8 +334,8 @@ def _source(sensor: str, line: str) -> str:
 
 def _outer_doors(sensor: Sensor) -> list[str]:
     """The lines of a door sensor that lead to the street."""
-    lines = sensor.lines or {"door": None}
-    return [_source(sensor.id, name) for name, line in lines.items() if line is None or line.from_zone is None]
+    lines = sensor.lines or {"door": Line()}
+    return [_source(sensor.id, name) for name, line in lines.items() if line.from_zone is None]
 
 
 def _flows(fact: Counted) -> list[tuple[str, int, int]]:
