@@ -22,13 +22,24 @@ MEAN_M = 6_371_008.8
 RADIANS = math.pi / 180
 
 
-def earth_centred(lat: Floats, lon: Floats) -> tuple[Floats, Floats, Floats]:
-    """Degrees to metres from the earth's centre; any shape, elementwise."""
+def unit_vectors(lat: Floats, lon: Floats) -> Floats:
+    """Degrees to directions (3, n) that have these as spherical latitude and longitude: normals of the ellipsoid."""
     phi, lam = lat * RADIANS, lon * RADIANS
-    sin_phi, cos_phi = np.sin(phi), np.cos(phi)
-    normal = EQUATOR_M / np.sqrt(1 - E2 * sin_phi * sin_phi)
-    across = normal * cos_phi
-    return across * np.cos(lam), across * np.sin(lam), normal * (1 - E2) * sin_phi
+    cos_phi = np.cos(phi)
+    return np.stack((cos_phi * np.cos(lam), cos_phi * np.sin(lam), np.sin(phi)))
+
+
+def on_ellipsoid(vectors: Floats) -> Floats:
+    """The points (3, n), in metres from the earth's centre, where these are the normals."""
+    x, y, z = vectors
+    normal = EQUATOR_M / np.sqrt(1 - E2 * z * z)
+    return np.stack((normal * x, normal * y, normal * (1 - E2) * z))
+
+
+def degrees_of(vectors: Floats) -> tuple[Floats, Floats]:
+    """Directions (3, n) to latitude and longitude."""
+    x, y, z = vectors
+    return np.arcsin(np.clip(z, -1, 1)) / RADIANS, np.arctan2(y, x) / RADIANS
 
 
 def metres_per_degree(lat: Floats) -> tuple[Floats, Floats]:

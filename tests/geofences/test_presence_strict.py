@@ -28,7 +28,6 @@ def batch(rows):
 
 def crosses(shape, lon0, lat0, lon1, lat1):
     """The way passes through, and does not begin within."""
-    lon1 = lon0 + (lon1 - lon0 + 180) % 360 - 180  # the short way round, as the index goes it, to the last bit
     return shape.intersects(shapely.LineString([(lon0, lat0), (lon1, lat1)])) and not shape.covers(
         shapely.Point(lon0, lat0)
     )
