@@ -99,6 +99,7 @@ def _lifespan(hub: Hub, threads: int) -> Any:
     async def running(_: Litestar) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="api"))
         reader = asyncio.create_task(hub.run(), name="event stream reader")
+        reader.add_done_callback(hub.ended)
         try:
             yield
         finally:

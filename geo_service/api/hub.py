@@ -167,6 +167,13 @@ class Hub:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
+    def ended(self, reader: asyncio.Task[None]) -> None:
+        """What `run` came to; a reader that ended unasked makes the process unready, and ends the streams."""
+        if not reader.cancelled() and (error := reader.exception()) is not None:
+            _log.error("the event stream's reader ended", exc_info=error)
+            self._down("it ended")
+            self.close()
+
     async def _step(self) -> None:
         if not self._ready.is_set():
             self._move(await self._outputs.ends())

@@ -296,13 +296,11 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         return self
 
-    def stop(self) -> float:
-        """Ask it to stop, as a signal does; returns the seconds it took."""
-        began = time.monotonic()
+    def stop(self) -> None:
+        """Ask it to stop, as a signal does, and wait until it has."""
         self.server.should_exit = True
         self._thread.join(20)
         assert not self._thread.is_alive()
-        return time.monotonic() - began
 
     def is_running(self) -> bool:
         return self._thread.is_alive()

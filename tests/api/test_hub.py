@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from geo_service.api.events import View
 from geo_service.api.hub import Client, Hub
 from geo_service.api.principals import BY_ROLE, Principal
+from geo_service.errors import UnreachableError
 from geo_service.flow.entries import EntryId
 
 ADMIN = Principal(kind="person", id="a", actions=BY_ROLE["admin"], role="admin")
@@ -206,3 +207,18 @@ def test_the_newest_events_are_kept_for_who_comes_later(run):
         assert hub.recent(View(ADMIN, None), 0) == []
 
     run(scenario)
+
+
+def test_a_reader_that_ends_unasked_makes_the_process_unready(fakes, monkeypatch):
+    async def scenario() -> None:
+        hub = Hub(fakes.outputs, CollectorRegistry(), fakes.now_ms, bound=4, heartbeat_s=0.0, stalled_s=60)
+        monkeypatch.setattr(hub, "heartbeat", lambda: 1 / 0)
+        reader = asyncio.create_task(hub.run())
+        reader.add_done_callback(hub.ended)
+        await asyncio.wait([reader], timeout=10)
+        await asyncio.sleep(0)
+        assert not hub.up
+        with pytest.raises(UnreachableError):
+            await hub.subscribe(View(ADMIN, None))
+
+    asyncio.run(scenario())

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -98,7 +97,7 @@ serving.run()
 """
 
 
-def test_sigterm_with_an_open_stream_ends_the_process_within_five_seconds():
+def test_sigterm_ends_open_streams_and_then_the_process():
     fakes = Path(__file__).with_name("conftest.py")
     process = subprocess.Popen([sys.executable, "-c", SERVE, fakes], stdout=subprocess.PIPE, text=True)
     try:
@@ -108,11 +107,12 @@ def test_sigterm_with_an_open_stream_ends_the_process_within_five_seconds():
             httpx.Client(timeout=5, trust_env=False) as client,
             client.stream("GET", f"http://127.0.0.1:{port}/v1/stream", headers=headers) as answer,
         ):
-            assert next(answer.iter_bytes())
-            began = time.monotonic()
+            blocks = answer.iter_bytes()
+            assert next(blocks)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) in {0, -signal.SIGTERM}
-            assert time.monotonic() - began < 5
+            for _ in blocks:  # a stream that was torn off instead of ended would raise here
+                pass
+        assert process.wait(10) in {0, -signal.SIGTERM}
     finally:
         process.kill()
         process.communicate()

@@ -177,8 +177,8 @@ def test_a_client_that_takes_nothing_is_cut_off(fakes, make_served):
         until(lambda: not served.app.state.hub.clients)
 
 
-def test_a_server_with_open_streams_stops_within_five_seconds(served):
+def test_a_server_that_stops_ends_its_streams_in_order(served):
     with stream(served) as reader:
         reader.next(besides=())
-        assert served.stop() < 5
-        reader.read_to_end()
+        served.stop()
+        reader.read_to_end()  # a stream that was torn off would raise

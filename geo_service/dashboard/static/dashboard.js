@@ -13,8 +13,7 @@ let source = null;
 let lastEventId = "";
 let heardAt = 0;
 let clockAhead = 0; // milliseconds by which the server's clock is ahead of this one
-let retryMs = 1_000;
-let retryTimer = 0;
+let retryMs = 1_000, retryTimer = 0;
 let catalogueTimer = 0;
 let pending = []; // feed lines not drawn yet
 let changed = new Set(); // stores not drawn yet
@@ -163,6 +162,7 @@ function readCatalogueSoon() {
 function listen() {
   source?.close();
   const query = new URLSearchParams(lastEventId ? { after: lastEventId } : { recent: "40" });
+  if (!byId("more-stores").hidden) query.set("stores", [...stores.keys()].join(","));
   source = new EventSource(`/v1/stream?${query}`);
   heardAt = Date.now();
   for (const kind of ["occupancy", "crossing", "offer", "sensor", "rejected", "heartbeat", "lagged", "reset"]) {
