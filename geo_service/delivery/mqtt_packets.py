@@ -47,6 +47,30 @@ def pack_acknowledgements(acknowledgements: list[int]) -> bytes:
     return struct.pack(f">{len(acknowledgements)}I", *acknowledgements)
 
 
+def encode_publish(
+    topic: bytes, payload: bytes, *, qos: int, retain: bool, mid: int, version_5: bool, expires_s: int | None = None
+) -> bytes:
+    """One PUBLISH packet; `expires_s` says how long it is worth delivering, which MQTT 3.1.1 cannot say."""
+    head = len(topic).to_bytes(2, "big") + topic
+    if qos:
+        head += mid.to_bytes(2, "big")
+    if version_5:
+        head += b"\0" if expires_s is None else b"\5\2" + expires_s.to_bytes(4, "big")
+    return bytes((_PUBLISH | qos << 1 | retain,)) + encode_length(len(head) + len(payload)) + head + payload
+
+
+def encode_length(length: int) -> bytes:
+    """A variable byte integer (MQTT 5.0, 1.5.5)."""
+    if length < 128:
+        return bytes((length,))
+    encoded = bytearray()
+    while length > 127:
+        encoded.append(length & 127 | 128)
+        length >>= 7
+    encoded.append(length)
+    return bytes(encoded)
+
+
 class PacketSplitter:
     """Cuts a byte stream into packets.
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -34,6 +34,8 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 5.0
 _CONNECT_S = 10.0
 _POLL_MS = 1000
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
+_GOODBYE_S = 2.0
+_DISCONNECT = b"\xe0\0"
 _SESSION_TAKEN_OVER = 0x8E
 # Not every broker says that; connections that end right after they began, again and again, say it too.
 _SHORT_S, _MANY_SHORT = 5.0, 3
@@ -182,10 +184,31 @@ class MqttReader:
         finally:
             self._connected = False
             if self._client is not None:
-                self._client.disconnect()
+                self._leave(self._client)
             for end in self._waker:
                 end.close()
             self._ready.set()
+
+    def _leave(self, client: ReceivingClient) -> None:
+        """Say goodbye and wait until the broker hangs up.
+
+        paho closes at once; what the broker sends meanwhile then meets a closed socket, the kernel resets the connection,
+        and the broker loses acknowledgements that it had not read yet.
+        """
+        sock: Any = client.socket()
+        deadline = time.monotonic() + _GOODBYE_S
+        try:
+            while sock is not None and client.want_write() and time.monotonic() < deadline:
+                client.loop_write()
+                sock = client.socket()
+            if sock is not None:
+                sock.settimeout(_GOODBYE_S)
+                sock.sendall(_DISCONNECT)
+                while time.monotonic() < deadline and sock.recv(65536):
+                    pass
+        except OSError:
+            pass  # it is gone already
+        client.disconnect()
 
     def _connect_first(self) -> ReceivingClient:
         """Connect with the newest version of MQTT that the broker speaks."""

@@ -74,6 +74,7 @@ def make_client(
     kind: type[AnyClient],
     *,
     keep_session: bool,
+    keepalive_s: int = KEEPALIVE_S,
     **options: Any,
 ) -> AnyClient:
     """A client of `kind` that knows where to connect and has not done so; `reconnect()` does.
@@ -101,9 +102,9 @@ def make_client(
     if is_5:
         properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_EXPIRY_S if keep_session else 0
-        client.connect_async(url.host, url.port, KEEPALIVE_S, clean_start=not keep_session, properties=properties)
+        client.connect_async(url.host, url.port, keepalive_s, clean_start=not keep_session, properties=properties)
     else:
-        client.connect_async(url.host, url.port, KEEPALIVE_S)
+        client.connect_async(url.host, url.port, keepalive_s)
     return client
 
 

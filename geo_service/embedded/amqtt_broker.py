@@ -3,9 +3,10 @@
 MQTT 3.1.1, about 5 000 messages a second at QoS 1, and all of it in memory. It acknowledges before it routes, and forgets a
 message that a client leaves unacknowledged for five seconds: fit for the demo and for trying things out.
 
-Three things that amqtt 0.11 and 0.12 do are corrected here, for phones and sensors rely on them; `tests/embedded` holds each:
+Four things that amqtt 0.11 and 0.12 do are corrected here, for phones and sensors rely on them; `tests/embedded` holds each:
 a session without a user name would not outlive its connection; messages kept for a session would be delivered as retained;
-a client that returns would get the retained messages of everybody's topics.
+a client that returns would get the retained messages of everybody's topics; and one that returns before its old connection
+was cleared away would be taken for absent, and get nothing while it stays.
 """
 
 import asyncio
@@ -29,6 +30,16 @@ class LoopbackAuth(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
 
 class EmbeddedBroker(Broker):  # type: ignore[misc]
     """amqtt's broker with the corrections named above."""
+
+    async def _client_message_loop(self, client_session: Any, handler: Any) -> None:
+        if not client_session.transitions.is_connected():
+            client_session.transitions.connect()
+        await super()._client_message_loop(client_session, handler)
+
+    async def _handle_disconnect(self, client_session: Any, handler: Any, disconnect_waiter: Any) -> None:
+        await super()._handle_disconnect(client_session, handler, disconnect_waiter)
+        if self._get_handler(client_session) is not handler and client_session.transitions.is_disconnected():
+            client_session.transitions.connect()  # it was the old connection that ended
 
     async def _publish_session_retained_messages(self, session: Any) -> None:
         handler = self._get_handler(session)

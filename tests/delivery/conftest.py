@@ -1,5 +1,8 @@
+import socket
+import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from itertools import count
 
 import pytest
@@ -8,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from geo_service.delivery.mqtt_reader import MqttReader
 from geo_service.delivery.mqtt_url import BrokerUrl
+from geo_service.embedded.servers import find_mosquitto, start_servers
 
 _numbers = count()
 
@@ -60,6 +64,46 @@ class Inbox:
     def expect(self, number):
         _eventually(lambda: len(self.messages) >= number)
         return self.messages
+
+
+@pytest.fixture
+def closed_port():
+    """A port where nobody listens, and nobody else can begin to."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    """Run a mosquitto with a configuration of the test's own: `with mosquitto("allow_anonymous true") as port`."""
+    if find_mosquitto() is None:
+        pytest.skip("no mosquitto is installed")
+
+    @contextmanager
+    def run(*lines, port=None):
+        port = port or _free_port()
+        configuration = tmp_path / f"mosquitto-{port}.conf"
+        configuration.write_text("\n".join(["user root", f"listener {port} 127.0.0.1", *lines, ""]))
+        with subprocess.Popen([find_mosquitto(), "-c", configuration], stderr=subprocess.DEVNULL) as server:
+            try:
+                _eventually(lambda: _listens(port))
+                yield port
+            finally:
+                server.terminate()
+
+    return run
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -118,3 +162,13 @@ def options(name, inbox):
         return {"client_id": name, "topics": [f"{name}/#"], "on_batch": inbox.take} | more
 
     return make
+
+
+@pytest.fixture(params=["path", "wheel"], scope="module")
+def broker(request, tmp_path_factory):
+    """Each broker that we start: mosquitto where it is installed, and amqtt."""
+    if request.param == "path" and find_mosquitto() is None:
+        pytest.skip("no mosquitto is installed")
+    folder = tmp_path_factory.mktemp("broker")
+    with start_servers(folder, redis=False, prefer=request.param) as servers:
+        yield servers.mqtt_url

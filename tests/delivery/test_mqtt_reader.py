@@ -14,16 +14,6 @@ from geo_service.embedded.servers import find_mosquitto, start_servers
 from geo_service.errors import InvalidInputError, UnreachableError
 
 
-@pytest.fixture(params=["path", "wheel"], scope="module")
-def broker(request, tmp_path_factory):
-    """Each broker that we start: mosquitto where it is installed, and amqtt."""
-    if request.param == "path" and find_mosquitto() is None:
-        pytest.skip("no mosquitto is installed")
-    folder = tmp_path_factory.mktemp("broker")
-    with start_servers(folder, redis=False, prefer=request.param) as servers:
-        yield servers.mqtt_url
-
-
 def test_the_names_that_the_fast_way_needs_are_there():
     assert FastClient.is_supported()
 
@@ -96,6 +86,16 @@ def test_a_taken_batch_does_not_come_again(broker, name, inbox, read, publish, o
     publish(broker, (f"{name}/x", b"end"))
     assert inbox.expect(101)[-1].payload == b"end"
     assert len(inbox.messages) == 101
+
+
+def test_a_stop_loses_no_acknowledgement(mqtt_url, name, inbox, read, publish, options, plain):
+    """A connection that is closed too early is reset, and the broker forgets acknowledgements it has not read yet."""
+    for number in range(1, 11):
+        reader = read(mqtt_url, **options(plain=plain))
+        publish(mqtt_url, *[(f"{name}/x", b"x")] * 100)
+        inbox.expect(100 * number)
+        reader.stop()
+    assert len(inbox.messages) == 1000
 
 
 def test_while_the_log_is_out_of_reach_nothing_is_lost_and_nothing_acknowledged(
@@ -198,12 +198,9 @@ def test_it_comes_back_after_the_broker_was_away(tmp_path, name, inbox, read, pu
     assert reader.counts.connections == 2
 
 
-def test_a_broker_that_is_not_there_is_named(name, inbox, options, plain):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    reader = MqttReader(f"mqtt://me:secret@127.0.0.1:{port}", **options(plain=plain))
-    with pytest.raises(UnreachableError, match=f"mqtt://127.0.0.1:{port}.*refused") as raised:
+def test_a_broker_that_is_not_there_is_named(closed_port, options, plain):
+    reader = MqttReader(f"mqtt://me:secret@127.0.0.1:{closed_port}", **options(plain=plain))
+    with pytest.raises(UnreachableError, match=f"mqtt://127.0.0.1:{closed_port}.*refused") as raised:
         reader.start()
     assert "secret" not in str(raised.value)
 

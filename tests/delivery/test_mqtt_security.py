@@ -1,80 +1,55 @@
 """Passwords and TLS, against a mosquitto that asks for them."""
 
-import socket
 import subprocess
-import time
 
 import pytest
 
+from geo_service.delivery.mqtt_publisher import MqttPublisher, Outgoing
 from geo_service.delivery.mqtt_reader import MqttReader
-from geo_service.embedded.servers import find_mosquitto
-from geo_service.errors import UnreachableError
-
-pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="no mosquitto is installed")
+from geo_service.errors import InvalidInputError, UnreachableError
 
 
-def test_a_password_is_used_and_a_wrong_one_is_named(tmp_path, name, inbox, read, publish, options, plain):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_a_password_is_used_and_a_wrong_one_is_named(mosquitto, tmp_path, name, read, options, plain):
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "me", "p@ss/word"], check=True)
-    passwords.chmod(0o644)
-    configuration = tmp_path / "mosquitto.conf"
-    configuration.write_text(
-        f"listener {port} 127.0.0.1\nuser root\nallow_anonymous false\npassword_file {passwords}\n"
-    )
-    with subprocess.Popen([find_mosquitto(), "-c", configuration], stderr=subprocess.DEVNULL) as server:
-        try:
-            _await_port(port)
-            reader = read(f"mqtt://me:p%40ss%2Fword@127.0.0.1:{port}", **options(plain=plain))
-            assert reader.connected
-            wrong = MqttReader(f"mqtt://me:wrong@127.0.0.1:{port}", **options(plain=plain, client_id=f"{name}-2"))
-            with pytest.raises(UnreachableError, match=r"(?i)not authori[sz]ed"):
-                wrong.start()
-            reader.stop()
-        finally:
-            server.terminate()
+    with mosquitto("allow_anonymous false", f"password_file {passwords}") as port:
+        reader = read(f"mqtt://me:p%40ss%2Fword@127.0.0.1:{port}", **options(plain=plain))
+        assert reader.connected
+        reader.stop()
+        wrong = f"mqtt://me:wrong@127.0.0.1:{port}"
+        with pytest.raises(UnreachableError, match=r"(?i)not authori[sz]ed"):
+            MqttReader(wrong, **options(plain=plain)).start()
+        publisher = MqttPublisher(wrong, f"{name}-publisher", patience_s=0.1)
+        with pytest.raises(UnreachableError, match=r"(?i)not authori[sz]ed"):
+            publisher.publish([Outgoing("x", b"x")])
+        publisher.close()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a refused socket open
-def test_mqtts_reads_over_tls_and_refuses_a_stranger(tmp_path, name, inbox, read, publish, options, plain):
+def test_mqtts_reads_and_publishes_over_tls_and_refuses_a_stranger(
+    mosquitto, tmp_path, name, inbox, read, options, plain
+):
     certificate, key = _certificate(tmp_path)
-    with socket.socket() as free, socket.socket() as free_too:
-        free.bind(("127.0.0.1", 0))
-        free_too.bind(("127.0.0.1", 0))
-        port, open_port = free.getsockname()[1], free_too.getsockname()[1]
-    configuration = tmp_path / "mosquitto.conf"
-    configuration.write_text(
-        f"per_listener_settings false\nallow_anonymous true\nuser root\nlistener {open_port} 127.0.0.1\n"
-        f"listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n"
-    )
-    with subprocess.Popen([find_mosquitto(), "-c", configuration], stderr=subprocess.DEVNULL) as server:
-        try:
-            _await_port(port)
-            reader = read(f"mqtts://localhost:{port}?ca={certificate}", **options(plain=plain))
-            sent = [b"%d" % number + b"x" * 2000 for number in range(200)]
-            publish(f"mqtt://127.0.0.1:{open_port}", *[(f"{name}/x", payload) for payload in sent])
-            inbox.expect(200)
-            assert inbox.payloads == sent
-            stranger = MqttReader(f"mqtts://localhost:{port}", **options(plain=plain, client_id=f"{name}-2"))
-            with pytest.raises(UnreachableError, match=r"(?i)certificate"):
-                stranger.start()
-            reader.stop()
-        finally:
-            server.terminate()
+    lines = ["allow_anonymous true", "max_queued_messages 0", f"certfile {certificate}", f"keyfile {key}"]
+    with mosquitto(*lines) as port:
+        trusted = f"mqtts://localhost:{port}?ca={certificate}"
+        reader = read(trusted, **options(plain=plain))
+        sent = [b"%d" % number + b"x" * 2000 for number in range(1500)]
+        publisher = MqttPublisher(trusted, f"{name}-publisher")
+        publisher.publish([Outgoing(f"{name}/x", payload) for payload in sent])
+        publisher.close()
+        inbox.expect(1500)
+        assert inbox.payloads == sent
+        reader.stop()
+        stranger = MqttReader(f"mqtts://localhost:{port}", **options(plain=plain))
+        with pytest.raises(UnreachableError, match=r"(?i)certificate"):
+            stranger.start()
 
 
-def _await_port(port):
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        else:
-            return
+def test_certificates_that_are_not_there_are_named(options, tmp_path):
+    reader = MqttReader(f"mqtts://localhost:1?ca={tmp_path}/none.pem", **options())
+    with pytest.raises(InvalidInputError, match=r"cannot use the certificates in .*none\.pem"):
+        reader.start()
 
 
 def _certificate(folder):

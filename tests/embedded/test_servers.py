@@ -43,23 +43,20 @@ def await_end(pids, timeout_s=15):
         time.sleep(0.05)
 
 
-def connect(url, **options):
+def publish(url, *messages, retain=False):
     broker = BrokerUrl.parse(url)
-    client = Client(CallbackAPIVersion.VERSION2, **options)
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.max_inflight_messages_set(0)
     client.connect(broker.host, broker.port)
     client.loop_start()
-    return client
-
-
-def publish(url, topic, payload, *, retain=False):
-    client = connect(url)
-    client.publish(topic, payload, 1, retain).wait_for_publish(10)
+    for sent in [client.publish(topic, payload, 1, retain) for topic, payload in messages]:
+        sent.wait_for_publish(10)
     client.disconnect()
     client.loop_stop()
 
 
 def collect(url, topic, client_id, number, timeout_s=10):
-    """Messages of a persistent session, as (topic, payload, retained), until `number` are there."""
+    """Messages of a persistent session, as (topic, payload, retained), once `number` are there."""
     got, enough = [], threading.Event()
 
     def take(_client, _data, message):
@@ -88,7 +85,7 @@ def test_a_store_and_a_broker_start_answer_and_stop(tmp_path, prefer):
         assert store.ping()
         assert store.config_get("appendonly") == {"appendonly": "yes"}
         store.close()
-        publish(started.mqtt_url, "a", b"1")
+        publish(started.mqtt_url, ("a", b"1"))
         assert len(started.notes) == 2
         pids = list(started.pids.values())
         assert all(is_running(pid) for pid in pids)
@@ -124,8 +121,7 @@ def test_mosquitto_keeps_what_it_has_acknowledged_over_a_restart(tmp_path):
         pytest.skip("no mosquitto is installed")
     with start_servers(tmp_path, redis=False) as started:
         collect(started.mqtt_url, "t/#", "keeper", 0)
-        for number in range(30):
-            publish(started.mqtt_url, f"t/{number}", b"x")
+        publish(started.mqtt_url, *[(f"t/{number}", b"x") for number in range(30)])
     with start_servers(tmp_path, redis=False) as started:
         assert len(collect(started.mqtt_url, "t/#", "keeper", 30)) == 30
 
@@ -207,7 +203,7 @@ def test_without_help_from_the_kernel_a_watcher_ends_the_servers_with_the_parent
 
 def test_a_watched_server_stops_in_order(tmp_path, prefer, watched):
     with start_servers(tmp_path, prefer=prefer) as started:
-        publish(started.mqtt_url, "a", b"1")
+        publish(started.mqtt_url, ("a", b"1"))
         pids = list(started.pids.values())
     await_end(pids, 1)
 
@@ -270,15 +266,45 @@ def test_amqtt_keeps_a_session_without_a_user_name_and_delivers_it_as_live(tmp_p
     with start_servers(tmp_path, redis=False, prefer="wheel") as started:
         collect(started.mqtt_url, "t/#", "reader", 0)
         time.sleep(1.5)  # its monitor looks once a second
-        publish(started.mqtt_url, "t/1", b"while away")
+        publish(started.mqtt_url, ("t/1", b"while away"))
         assert collect(started.mqtt_url, "t/#", "reader", 1) == [("t/1", b"while away", False)]
 
 
 def test_amqtt_gives_a_client_that_returns_the_retained_messages_of_its_own_topics_only(tmp_path):
     with start_servers(tmp_path, redis=False, prefer="wheel") as started:
-        publish(started.mqtt_url, "mine/1", b"mine", retain=True)
-        publish(started.mqtt_url, "theirs/1", b"theirs", retain=True)
+        publish(started.mqtt_url, ("mine/1", b"mine"), retain=True)
+        publish(started.mqtt_url, ("theirs/1", b"theirs"), retain=True)
         collect(started.mqtt_url, "theirs/#", "other", 1)
         collect(started.mqtt_url, "mine/#", "reader", 1)
         again = collect(started.mqtt_url, "mine/#", "reader", 1)
         assert {message[:2] for message in again} == {("mine/1", b"mine")}
+
+
+def test_amqtt_serves_a_client_that_returns_before_its_old_connection_is_cleared_away(tmp_path):
+    connect = b"\x10\x12\0\4MQTT\4\0\0\x1e\0\6reader"
+    subscribe = b"\x82\x08\0\1\0\3t/#\1"
+    with start_servers(tmp_path, redis=False, prefer="wheel") as started:
+        address = ("127.0.0.1", BrokerUrl.parse(started.mqtt_url).port)
+        for round_number in range(5):
+            with socket.create_connection(address) as old, old.makefile("rb") as stream:
+                old.sendall(connect + subscribe)
+                _read_packets(stream, 2)
+                publish(started.mqtt_url, *[("t/1", b"old")] * 100)
+                messages = _read_packets(stream, 100)
+                # What keeps it busy while the client is back already.
+                old.sendall(b"".join(b"\x40\2" + message[7:9] for message in messages) + b"\xe0\0")
+            with socket.create_connection(address) as new, new.makefile("rb") as stream:
+                new.settimeout(10)
+                new.sendall(connect + subscribe)
+                assert {packet[0] for packet in _read_packets(stream, 2)} == {0x20, 0x90}
+                payload = b"new %d" % round_number
+                publish(started.mqtt_url, ("t/1", payload))
+                message = _read_packets(stream, 1)[0]
+                assert message.endswith(payload)
+                new.sendall(b"\x40\2" + message[7:9] + b"\xe0\0")
+                assert stream.read() == b""
+
+
+def _read_packets(stream, number):
+    heads = (stream.read(2) for _ in range(number))
+    return [head + stream.read(head[1]) for head in heads]
