@@ -39,9 +39,10 @@ class Browser:
     def __init__(self, program: str, profile: Path) -> None:
         their_in, self._out = _pipe()
         self._in, their_out = _pipe()
-        actions = [(os.POSIX_SPAWN_DUP2, their_in, 3), (os.POSIX_SPAWN_DUP2, their_out, 4)]
         quiet = os.open(os.devnull, os.O_RDWR)
-        actions += [(os.POSIX_SPAWN_DUP2, quiet, stream) for stream in (1, 2)]
+        # In this order: `quiet` may itself be 3 or 4.
+        actions = [(os.POSIX_SPAWN_DUP2, quiet, stream) for stream in (1, 2)]
+        actions += [(os.POSIX_SPAWN_DUP2, their_in, 3), (os.POSIX_SPAWN_DUP2, their_out, 4)]
         arguments = [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self._pid = os.posix_spawn(program, arguments, os.environ, file_actions=actions, setsid=True)
         for end in (their_in, their_out, quiet):
