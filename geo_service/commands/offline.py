@@ -3,11 +3,11 @@
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
-from geo_service.commands.options import FILE, FOLDER
+from geo_service.commands.options import FILE, FOLDER, stopped_by_signal
 from geo_service.commands.site import load_site
 from geo_service.errors import InvalidInputError
 
@@ -74,23 +74,46 @@ def record(mqtt: str, topics: tuple[str, ...], seconds: float | None, file: Path
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE, required=False)
+@click.option("--mqtt", metavar="URL", help="Publish live to this broker instead, until Ctrl-C or --seconds.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--hours", type=float, default=2.0, show_default=True)
 @click.option("--phones", type=int, default=300, show_default=True)
-@click.option("--start", default="2026-06-06T10:00:00+00:00", show_default=True, help="RFC 3339.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="How much faster than life people behave.")
+@click.option("--scenario", type=click.Choice(["day", "demo"]), default="day", show_default=True)
 @click.option("--site", "folder", type=FOLDER, help="Not given: the made town of fixtures/town.")
-def simulate(file: Path, seed: int, hours: float, phones: int, start: str, folder: Path | None) -> None:
-    """Write a seeded town as a recording, and beside it what really happened.
+@click.option("--hours", type=float, default=2.0, show_default=True, help="Length of the recording.")
+@click.option("--start", default="2026-06-06T10:00:00+00:00", show_default=True, help="Of the recording, RFC 3339.")
+@click.option("--seconds", type=float, help="With --mqtt: stop by itself after this long.")
+def simulate(
+    file: Path | None,
+    mqtt: str | None,
+    seed: int,
+    phones: int,
+    speed: float,
+    scenario: str,
+    folder: Path | None,
+    hours: float,
+    start: str,
+    seconds: float | None,
+) -> None:
+    """A seeded town as a recording, with what really happened beside it, or as live MQTT traffic."""
+    from geo_service.simulator.scenario import SCENARIOS
 
-    For live traffic run `geo-service demo`.
-    """
-    from geo_service.simulator.record import write
-    from sensors.instants import instant
+    if (file is None) == (mqtt is None):
+        raise click.UsageError("name either a FILE to write or a broker with --mqtt")
+    about: dict[str, Any] = {"seed": seed, "phones": phones, "speed": speed, "scenario": SCENARIOS[scenario]}
+    if file is not None:
+        from geo_service.simulator.record import write
+        from sensors.instants import instant
 
-    began = instant(_instant(start, "--start"))
-    written = write(file, seed=seed, hours=hours, phones=phones, start=began, site=folder)
-    click.echo(f"{written.messages} messages in {written.recording}; {written.stays} true stays in {written.truth}")
+        written = write(file, hours=hours, start=instant(_instant(start, "--start")), site=folder, **about)
+        click.echo(f"{written.messages} messages in {written.recording}; {written.stays} true stays in {written.truth}")
+    elif mqtt is not None:
+        from geo_service.simulator.live import run
+
+        with stopped_by_signal(seconds) as stop:
+            traffic = run(mqtt, stop=stop, site=folder, notify=lambda text: click.echo(text, err=True), **about)
+        click.echo(f"{traffic.published} messages published")
 
 
 COMMANDS = [replay, record, simulate]

@@ -1,6 +1,9 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,23 @@ LISTEN = [
 LOGGING = [
     click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[GEO_LOG_LEVEL, info]")
 ]
+
+
+@contextmanager
+def stopped_by_signal(seconds: float | None = None) -> Iterator[threading.Event]:
+    """An event that SIGINT, SIGTERM or the time sets."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    timer = threading.Timer(seconds, stop.set) if seconds is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield stop
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def options(*groups: list[Any]) -> Callable[[Any], Any]:

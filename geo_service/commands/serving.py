@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from geo_service.commands.options import FOLDER, LISTEN, LOGGING, REDIS, RULES, options
+from geo_service.commands.options import FOLDER, LISTEN, LOGGING, REDIS, RULES, options, stopped_by_signal
 from geo_service.settings import Settings, read_settings
 
 _DATA = click.option("--data", type=FOLDER, help="Folder of the embedded servers' data [GEO_DATA, .data].")
@@ -134,16 +134,11 @@ def _demo_credentials(settings: Settings) -> tuple[str, str]:
 @click.option("--speed", type=float, default=8.0)
 def town(mqtt: str, seed: int, phones: int, speed: float) -> None:
     """The demo's town, publishing to a broker until told to stop."""
-    import signal
-    import threading
-
-    from geo_service.simulator import live
+    from geo_service.simulator.live import run
     from geo_service.simulator.scenario import DEMO
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    live.run(mqtt, seed=seed, phones=phones, speed=speed, stop=stop, scenario=DEMO)
+    with stopped_by_signal() as stop:
+        run(mqtt, seed=seed, phones=phones, speed=speed, stop=stop, scenario=DEMO)
 
 
 COMMANDS = [demo, serve, worker, api, town]

@@ -8,11 +8,11 @@ import gzip
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import msgspec
 
-from geo_service.decoding import decode_json
+from geo_service.decoding import convert, decode_json
 from geo_service.errors import InvalidInputError
 from sensors.instants import instant, millis
 
@@ -38,10 +38,11 @@ class _Document(msgspec.Struct):
 class _Known(msgspec.Struct):
     """What can still be told of a line that is no message."""
 
-    time: datetime | float | None = None
-    topic: str = ""
+    time: Any = None
+    topic: Any = None
 
 
+_Time: Any = datetime | float
 _document = msgspec.json.Decoder(_Document)
 _known = msgspec.json.Decoder(_Known)
 _text = msgspec.json.Decoder(str)
@@ -81,12 +82,17 @@ def _line(raw: bytes) -> Line:
 
 def _faulty(raw: bytes, reason: str) -> Line:
     """Keep what the line still says of when and where."""
+    fault = f"not a line of a recording: {reason}"
     try:
         known = decode_json(_known, raw)
-        time_ms = None if known.time is None else millis(known.time)
-        return Line(time_ms, known.topic, b"", False, f"not a line of a recording: {reason}")
+        topic = known.topic if isinstance(known.topic, str) else ""
+    except InvalidInputError:
+        return Line(None, "", b"", False, fault)
+    try:
+        time_ms = millis(convert(known.time, _Time))
     except (InvalidInputError, ValueError):
-        return Line(None, "", b"", False, f"not a line of a recording: {reason}")
+        time_ms = None
+    return Line(time_ms, topic, b"", False, fault)
 
 
 def write_line(time_ms: int, topic: str, payload: bytes, *, retained: bool, qos: int) -> bytes:

@@ -131,8 +131,10 @@ class Stores:
         for key, place in self._places.items():
             place_due_ms = place.next_due_ms()
             if place_due_ms is not None and place_due_ms <= now_ms:
+                before = place.estimate(place_due_ms - 1)
                 place.advance(now_ms)  # though it may be said only later: a tick leaves nothing due behind
-                due[key] = None
+                if place.estimate(now_ms) != before:
+                    due[key] = None
         return [*self._sensors(self._health.tick(now_ms)), *self._say(self._unsaid | due, now_ms)]
 
     def next_due_ms(self) -> int | None:

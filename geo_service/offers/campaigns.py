@@ -50,16 +50,17 @@ def claims_of(campaign: Campaign, store: Store, device: str, now_ms: int) -> lis
     claims = []
     if caps.per_device is not None:
         claims.append(Claim(f"{name}:device:{device}:per_device", 1, caps.per_device))
-    if caps.min_gap_s:
-        gap_ms = round(caps.min_gap_s * 1000)
+    gap_ms = round((caps.min_gap_s or 0) * 1000)
+    if gap_ms:
         claims.append(Claim(f"{name}:gap:{device}:min_gap_s", 1, 1, forget_after_ms=gap_ms))
     if caps.per_day is not None:
         day = local_day(now_ms, store.timezone).isoformat()
         claims.append(Claim(f"{name}:{day}:per_day", 1, caps.per_day, forget_after_ms=_TWO_DAYS_MS))
     if caps.total is not None:
         claims.append(Claim(f"{name}:total", 1, caps.total))
-    if caps.budget is not None:
-        claims.append(Claim(f"{name}:budget", cost_of(campaign), caps.budget))
+    cost = cost_of(campaign)
+    if caps.budget is not None and cost:
+        claims.append(Claim(f"{name}:budget", cost, caps.budget))
     return claims
 
 
