@@ -26,12 +26,12 @@ from geo_service.geofences.celltable import CODE_UNIT_M, SLOTS, CellTable, entri
 from geo_service.geofences.cover import FINEST, NEAR_M, cover
 from geo_service.geofences.earth import Floats, metres_per_degree, on_ellipsoid, unit_vectors
 from geo_service.geofences.exact import circle_distances, polygon_edge_distances, polygons_cover, segments_touch
-from geo_service.geofences.outlines import NONE, Outlines
+from geo_service.geofences.outlines import CIRCLE, NONE, Outlines
 from geo_service.geofences.samples import of_discs, of_paths
 from geo_service.geofences.shapes import Circle, Shape
 
 _SETTLED_AT_ONCE = 2048
-_CIRCLE = 128
+_CIRCLE_BIT = 128
 
 
 class Pairs(NamedTuple):
@@ -109,7 +109,7 @@ class FenceIndex:
         bound = (code - 1) * CODE_UNIT_M
         deep = (code > 0) & (bound >= depth)
         distance[deep] = -bound[deep]
-        is_circle = entry & _CIRCLE != 0
+        is_circle = entry & _CIRCLE_BIT != 0
         pairs = np.flatnonzero(is_circle & ~deep)
         points = on_ellipsoid(vectors.take(row.take(pairs), axis=1))
         distance[pairs] = circle_distances(self._outlines, slot.take(pairs), points)
@@ -126,6 +126,29 @@ class FenceIndex:
         kept = kept[np.argsort(row.take(kept) << 23 | slot.take(kept))]
         return Distances(row.take(kept), slot.take(kept), distance.take(kept))
 
+    def distances(self, slots: NDArray[np.int32], lat: Floats, lon: Floats) -> Floats:
+        """Signed metres from points to the edges of these fences, pair by pair, however far; to 1 %.
+
+        Raises:
+            KeyError: a slot is empty.
+        """
+        self._settle()
+        kinds = self._outlines.kind[slots]
+        if (kinds == NONE).any():
+            raise KeyError(int(slots[np.argmin(kinds)]))
+        distance = np.empty(len(slots))
+        pairs = np.flatnonzero(kinds == CIRCLE)
+        points = on_ellipsoid(unit_vectors(lat[pairs], lon[pairs]))
+        distance[pairs] = circle_distances(self._outlines, slots[pairs], points)
+        pairs = np.flatnonzero(kinds != CIRCLE)
+        at, some = (_east(lon[pairs]), lat[pairs]), slots[pairs]
+        head = self._outlines.head[some]
+        # Flat as it is half-way to the shape: a degree of longitude is another thing there than here.
+        scale = metres_per_degree((at[1] + np.clip(at[1], head[:, 1], head[:, 3])) / 2)
+        away = polygon_edge_distances(self._outlines, some, at, scale, np.full(len(some), np.inf))
+        distance[pairs] = np.where(polygons_cover(self._outlines, some, *at), -away, away)
+        return distance
+
     def crossed(self, lat0: Floats, lon0: Floats, lat1: Floats, lon1: Floats) -> Pairs:
         """Every (row, slot) whose fence the straight segment touches at all, ends included.
 
@@ -136,7 +159,7 @@ class FenceIndex:
         lon1 = np.where(np.abs(lon1 - lon0) > 180, lon1 + np.where(lon1 < lon0, 360, -360), lon1)
         paths = of_paths((lat0, lon0), (lat1, lon1), 2 * NEAR_M)
         sample, entry = self._listed(paths.samples.lat, paths.samples.lon)
-        row, slot, is_circle = paths.samples.row.take(sample), entry >> 8, entry & _CIRCLE != 0
+        row, slot, is_circle = paths.samples.row.take(sample), entry >> 8, entry & _CIRCLE_BIT != 0
         pairs = np.flatnonzero(is_circle)
         head = self._outlines.head.take(slot.take(pairs), axis=0)
         hit = pairs[paths.pieces_to(sample.take(pairs), head[:, :3].T) <= head[:, 3]]
@@ -177,7 +200,7 @@ class FenceIndex:
         self, entry: NDArray[np.int32], row: Ints, place: tuple[Floats, Floats], vectors: Floats
     ) -> NDArray[np.bool_]:
         """The exact test, for pairs of a row and an entry."""
-        slot, is_circle = entry >> 8, entry & _CIRCLE != 0
+        slot, is_circle = entry >> 8, entry & _CIRCLE_BIT != 0
         inside = np.empty(len(entry), np.bool_)
         for which, pairs in ((True, np.flatnonzero(is_circle)), (False, np.flatnonzero(~is_circle))):
             rows, slots = row.take(pairs), slot.take(pairs)
