@@ -1,24 +1,24 @@
 """What is around a place. Nothing about who asks is kept."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 from litestar import Router, get
-from litestar.di import NamedDependency
-from litestar.params import QueryParameter, SkipValidation
+from litestar.params import QueryParameter
 
 from geo_service.api.access import Requires
 from geo_service.api.principals import Action
 from geo_service.api.services import Nearby, Services
-from geo_service.catalogue.documents import Role
-from geo_service.catalogue.site import decode_document
+from geo_service.catalogue.documents import Role, Store
+from geo_service.catalogue.hours import Hours
 
-Ports = NamedDependency[SkipValidation[Services]]
 Lat = Annotated[float, QueryParameter(ge=-90, le=90)]
 Lon = Annotated[float, QueryParameter(ge=-180, le=180)]
 _AROUND_M = 1_000.0
 _AROUND = 10
+Wanted = Callable[[Store], bool]
 
 
 class NearStore(msgspec.Struct, frozen=True):
@@ -30,6 +30,7 @@ class NearStore(msgspec.Struct, frozen=True):
     """To its edge; 0 inside."""
     lat: float
     lon: float
+    address: str | None
 
 
 class FenceHere(msgspec.Struct, frozen=True):
@@ -53,14 +54,34 @@ class NearStores(msgspec.Struct, frozen=True):
     items: list[NearStore]
 
 
-def _stores(services: Services, nearby: Nearby, lat: float, lon: float, radius_m: float, limit: int) -> list[NearStore]:
+def _stores(nearby: Nearby, place: tuple[float, float], radius_m: float, limit: int, wanted: Wanted) -> list[NearStore]:
+    def accept(key: str) -> bool:
+        store = nearby.store(key)
+        return store is not None and wanted(store)
+
     found = []
-    for store_id, distance_m in nearby.nearest(lat, lon, radius_m, limit):
-        document = services.catalogue.get("store", store_id)
-        if document is not None:  # removed since the index was read
-            store = decode_document("store", document)
-            found.append(NearStore(store.id, store.name, round(distance_m, 1), store.lat, store.lon))
+    for key, distance_m in nearby.nearest(*place, radius_m, limit, accept):
+        store = nearby.store(key)
+        if store is not None:  # removed in this very moment
+            found.append(NearStore(store.id, store.name, round(distance_m, 1), store.lat, store.lon, store.address))
     return found
+
+
+def _wanted(tag: str | None, open_at_ms: int | None) -> Wanted:
+    def wanted(store: Store) -> bool:
+        return (tag is None or tag in store.tags) and (open_at_ms is None or _is_open(store, open_at_ms))
+
+    return wanted
+
+
+def _is_open(store: Store, at_ms: int) -> bool:
+    return store.hours is None or Hours(store.hours, store.timezone).is_open(at_ms)
+
+
+def _look_around(nearby: Nearby, lat: float, lon: float) -> Context:
+    fences = [fence for key in nearby.covering(lat, lon) if (fence := nearby.fence(key)) is not None]
+    here = [FenceHere(fence.id, fence.store, fence.role) for fence in fences]
+    return Context(here, _stores(nearby, (lat, lon), _AROUND_M, _AROUND, _wanted(None, None)))
 
 
 def router(services: Services) -> Router | None:
@@ -72,17 +93,7 @@ def router(services: Services) -> Router | None:
     @get("/context", guards=[Requires(Action.CONTEXT)], summary="Fences and stores here")
     async def get_context(lat: Lat, lon: Lon) -> Context:
         """The fences that cover the place, and the nearest stores within a kilometre. Nothing is kept."""
-
-        def look() -> Context:
-            fences = []
-            for fence_id in nearby.covering(lat, lon):
-                document = services.catalogue.get("fence", fence_id)
-                if document is not None:
-                    fence = decode_document("fence", document)
-                    fences.append(FenceHere(fence.id, fence.store, fence.role))
-            return Context(fences, _stores(services, nearby, lat, lon, _AROUND_M, _AROUND))
-
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(_look_around, nearby, lat, lon)
 
     @get("/stores/nearby", guards=[Requires(Action.CONTEXT)], summary="The nearest stores")
     async def get_nearby(
@@ -90,8 +101,11 @@ def router(services: Services) -> Router | None:
         lon: Lon,
         radius_m: Annotated[float, QueryParameter(gt=0, le=100_000)] = 5_000,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+        tag: Annotated[str | None, QueryParameter(max_length=64, description="stores with this tag only")] = None,
+        is_open: Annotated[bool, QueryParameter(name="open", description="stores that are open now only")] = False,
     ) -> NearStores:
         """By distance to the store's edge, nearest first."""
-        return NearStores(await asyncio.to_thread(_stores, services, nearby, lat, lon, radius_m, limit))
+        wanted = _wanted(tag, services.now_ms() if is_open else None)
+        return NearStores(await asyncio.to_thread(_stores, nearby, (lat, lon), radius_m, limit, wanted))
 
     return Router("/", route_handlers=[get_context, get_nearby], tags=["places"])

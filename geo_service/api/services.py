@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from geo_service.api.principals import Principal
+from geo_service.catalogue.documents import Fence, Store
 from geo_service.catalogue.site import Kind
 from geo_service.flow.entries import EntryId
 
@@ -136,14 +137,24 @@ class RateLimiter(Protocol):
 
 
 class Nearby(Protocol):
-    """Which stores and fences are around a place."""
+    """Which stores and fences are around a place; `places.LivePlaces` is the real one."""
 
-    def nearest(self, lat: float, lon: float, radius_m: float, limit: int) -> Sequence[tuple[str, float]]:
-        """`(store, metres to its edge)`, nearest first."""
+    def nearest(
+        self, lat: float, lon: float, radius_m: float, limit: int, accept: Callable[[str], bool] | None = None
+    ) -> Sequence[tuple[str, float]]:
+        """`(store, metres to its edge)`, nearest first, of those that `accept` says yes to."""
         ...
 
     def covering(self, lat: float, lon: float) -> Sequence[str]:
         """Ids of the fences that cover the place, in order."""
+        ...
+
+    def store(self, key: str) -> Store | None:
+        """A store, as of the last of the questions above."""
+        ...
+
+    def fence(self, key: str) -> Fence | None:
+        """A fence, likewise."""
         ...
 
 

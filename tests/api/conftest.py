@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
 from geo_service.api.app import ApiSettings, build_app
+from geo_service.api.places import LivePlaces
 from geo_service.api.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action, Principal, Role
 from geo_service.api.server import server
 from geo_service.api.services import Accepted, DeviceToken, Refused, Services, Session
@@ -50,15 +51,34 @@ class FakeIntake:
         self.answer = Accepted(accepted, [Refused(*problem) for problem in problems])
 
 
+class Stored(NamedTuple):
+    document: bytes
+
+
+class Changed(NamedTuple):
+    version: int
+    documents: dict[tuple[Kind, str], Stored | None]
+
+
 @dataclass
 class FakeCatalogue:
     documents: dict[tuple[Kind, str], bytes] = field(default_factory=dict)
+    known: set[tuple[Kind, str]] = field(default_factory=set)
 
     def add(self, kind: Kind, key: str, **fields: object) -> None:
         self.documents[kind, key] = json.dumps({"id": key, **fields}).encode()
 
     def get(self, kind: Kind, key: str) -> bytes | None:
         return self.documents.get((kind, key))
+
+    def version(self) -> int:
+        return hash(frozenset(self.documents.items()))
+
+    def since(self, version: int) -> Changed:
+        """All of them, and what is gone: a catalogue may say more than was changed."""
+        gone = {name: None for name in self.known if name not in self.documents}
+        self.known |= self.documents.keys()
+        return Changed(self.version(), {name: Stored(body) for name, body in self.documents.items()} | gone)
 
     def page(self, kind: Kind, after: str | None, limit: int) -> Sequence[tuple[str, bytes]]:
         keys = sorted(name for of, name in self.documents if of == kind and (after is None or name > after))
@@ -162,18 +182,6 @@ class FakeLimits:
 
 
 @dataclass
-class FakeNearby:
-    stores: list[tuple[str, float]] = field(default_factory=list)
-    fences: list[str] = field(default_factory=list)
-
-    def nearest(self, lat: float, lon: float, radius_m: float, limit: int) -> list[tuple[str, float]]:
-        return [found for found in self.stores if found[1] <= radius_m][:limit]
-
-    def covering(self, lat: float, lon: float) -> list[str]:
-        return self.fences
-
-
-@dataclass
 class FakeOffers:
     offers: dict[str, list[bytes]] = field(default_factory=dict)
 
@@ -192,10 +200,13 @@ class Fakes:
     outputs: FakeOutputs = field(default_factory=FakeOutputs)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     limits: FakeLimits = field(default_factory=FakeLimits)
-    nearby: FakeNearby = field(default_factory=FakeNearby)
+    nearby: LivePlaces | None = None
     offers: FakeOffers = field(default_factory=FakeOffers)
     now_ms: Callable[[], int] = field(default=lambda: NOW_MS)
     checks: dict[str, str | None] = field(default_factory=lambda: {"redis": None})
+
+    def __post_init__(self) -> None:
+        self.nearby = LivePlaces(self.catalogue)
 
     def services(self) -> Services:
         return Services(

@@ -5,26 +5,79 @@ from litestar.testing import TestClient
 
 from geo_service.api.app import build_app
 
+HERE = "lat=60.17&lon=24.94"
 
-def test_the_fences_and_stores_around_a_place(client, fakes, bearer):
-    fakes.nearby.stores = [("market", 12.34), ("gone", 20.0), ("harbour", 500.0), ("far", 2_000.0)]
-    fakes.nearby.fences = ["f1", "gone"]
-    fakes.catalogue.add("fence", "f1", store="market", role="near", geometry={})
-    answer = client.get("/v1/context?lat=60.17&lon=24.94", headers=bearer("pk_app"))
+
+@pytest.fixture(autouse=True)
+def _town(fakes):
+    def circle(key, store, lat, lon, radius_m, **more):
+        geometry = {"type": "Point", "coordinates": [lon, lat]}
+        fakes.catalogue.add("fence", key, geometry=geometry, radius_m=radius_m, store=store, **more)
+
+    fakes.catalogue.documents.clear()
+    for key, lat, more in (
+        ("harbour", 60.17, {"tags": ["bakery"], "address": "Harbour Street 1"}),
+        ("market", 60.18, {"hours": {"mon": [["09:00", "17:00"]]}}),  # NOW_MS is a Sunday
+        ("airport", 60.32, {}),
+    ):
+        fakes.catalogue.add("store", key, name=key.title(), lat=lat, lon=24.94, timezone="Europe/Helsinki", **more)
+    circle("harbour-edge", "harbour", 60.17, 24.94, 50, role="store")
+    circle("harbour-near", "harbour", 60.17, 24.94, 400, role="near")
+    circle("harbour-off", "harbour", 60.17, 24.94, 400, role="near", disabled=True)
+    circle("market-edge", "market", 60.18, 24.94, 100, role="store")
+
+
+def test_the_fences_and_stores_around_a_place(client, bearer):
+    answer = client.get(f"/v1/context?{HERE}", headers=bearer("pk_app"))
     assert answer.status_code == 200
-    assert answer.json()["fences"] == [{"id": "f1", "store": "market", "role": "near"}]
-    assert [(store["id"], store["distance_m"]) for store in answer.json()["stores"]] == [
-        ("market", 12.3),
-        ("harbour", 500.0),
+    assert answer.json()["fences"] == [
+        {"id": "harbour-edge", "store": "harbour", "role": "store"},
+        {"id": "harbour-near", "store": "harbour", "role": "near"},
     ]
+    [store] = answer.json()["stores"]
+    assert (store["id"], store["distance_m"], store["address"]) == ("harbour", 0.0, "Harbour Street 1")
 
 
-def test_stores_nearby_keep_to_the_radius_and_the_limit(client, fakes, bearer):
-    fakes.nearby.stores = [("market", 10.0), ("harbour", 700.0)]
-    place = "lat=60.17&lon=24.94"
-    for query, ids in (("", ["market", "harbour"]), ("&radius_m=100", ["market"]), ("&limit=1", ["market"])):
-        answer = client.get(f"/v1/stores/nearby?{place}{query}", headers=bearer("pk_app"))
-        assert [store["id"] for store in answer.json()["items"]] == ids
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("", ["harbour", "market"]),
+        ("&radius_m=20000", ["harbour", "market", "airport"]),
+        ("&radius_m=500", ["harbour"]),
+        ("&limit=1", ["harbour"]),
+        ("&tag=bakery", ["harbour"]),
+        ("&open=true&radius_m=20000", ["harbour", "airport"]),
+        ("&open=false", ["harbour", "market"]),
+    ],
+)
+def test_stores_nearby_are_those_asked_for_nearest_first(client, bearer, query, ids):
+    answer = client.get(f"/v1/stores/nearby?{HERE}{query}", headers=bearer("pk_app"))
+    assert [store["id"] for store in answer.json()["items"]] == ids
+
+
+def test_distances_are_to_the_edge(client, bearer):
+    answer = client.get(f"/v1/stores/nearby?{HERE}", headers=bearer("pk_app"))
+    assert answer.json()["items"][1]["distance_m"] == pytest.approx(1114.2 - 100, abs=2)
+
+
+def test_what_changes_counts_with_the_next_request(client, fakes, bearer):
+    def around():
+        return client.get(f"/v1/context?{HERE}", headers=bearer("pk_app")).json()
+
+    assert len(around()["fences"]) == 2
+    feature = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [24.94, 60.17]}}
+    properties = {"radius_m": 10, "store": "harbour", "role": "curbside"}
+    client.put("/v1/fences/kerb", json={**feature, "properties": properties}, headers=bearer("sk_all"))
+    assert [fence["id"] for fence in around()["fences"]] == ["harbour-edge", "harbour-near", "kerb"]
+    client.delete("/v1/fences/harbour-near", headers=bearer("sk_all"))
+    assert [fence["id"] for fence in around()["fences"]] == ["harbour-edge", "kerb"]
+
+
+def test_a_fence_without_a_usable_shape_is_left_out(client, fakes, bearer):
+    fakes.catalogue.add("fence", "bad", geometry={"type": "Polygon", "coordinates": []}, store="harbour")
+    answer = client.get(f"/v1/context?{HERE}", headers=bearer("pk_app"))
+    assert answer.status_code == 200
+    assert len(answer.json()["fences"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -40,6 +93,6 @@ def test_without_an_index_the_resources_do_not_exist(fakes, bearer):
     fakes.nearby = None
     fakes.offers = None
     with TestClient(build_app(fakes.services())) as client:
-        assert client.get("/v1/context?lat=0&lon=0", headers=bearer("pk_app")).status_code == 404
+        assert client.get(f"/v1/context?{HERE}", headers=bearer("pk_app")).status_code == 404
         assert client.get("/v1/devices/phone-1/offers", headers=bearer("token-1")).status_code == 404
         assert "/v1/context" not in client.get("/schema/openapi.json").json()["paths"]
