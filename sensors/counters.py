@@ -22,6 +22,8 @@ BACKFILL_MS = 300_000
 _MAX_LINES = 256
 _TOTALS_GONE_MS = 86_400_000
 _FRESH_MS = 600_000
+# A trigger may be this late; one that is later comes from a clock that stopped.
+_LATE_TRIGGER_MS = 3_600_000
 _MAX_AGE_MS = 7 * 86_400_000
 _DEFAULT_LINE = LineConfig()
 
@@ -202,12 +204,12 @@ def _can_date(start_ms: int | None, end_ms: int | None, received_ms: int) -> boo
 
 
 def _is_covered(line: Line, reading: Reading) -> bool:
-    if line.covered is None or reading.to_ms is None or not _is_fresh(reading):
+    if line.covered is None or reading.to_ms is None or reading.received_ms - reading.to_ms > _LATE_TRIGGER_MS:
         return False
     start, end = line.covered
     return start < reading.to_ms <= end
 
 
 def _is_fresh(reading: Reading) -> bool:
-    """Whether the device's clock says that this is about now; a stopped clock soon does not."""
+    """Whether the device says that this is about now."""
     return reading.to_ms is not None and abs(reading.received_ms - reading.to_ms) <= _FRESH_MS

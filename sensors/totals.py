@@ -19,6 +19,7 @@ _CLOCK_AHEAD_MS = 120_000
 _AGREE_MS = 10_000
 # Messages overtake each other by seconds, in a backlog by minutes; further back is another life of the counter.
 _LATE_UPTIME_S = 300
+_LATE_UPTIME_MOST_S = 3_600
 _LATE_SEQ = 64
 _LATE_PEOPLE = 64
 # No door passes more people than this; a total that ran faster was set, not counted.
@@ -69,6 +70,10 @@ class Totals(msgspec.Struct):
     """The first of a run of totals below the base that grow like live ones."""
     run_last: Total | None = None
     run_length: int = 0
+    wraps: bool = False
+    """Whether this counter has been seen to pass its end."""
+    zeroes: bool = False
+    """Whether a restart has been seen to set this counter to zero; some keep their total."""
 
     def take(self, new: Total, *, retained: bool = False) -> Step | None:
         """Count what is new in a total; None where it only sets or confirms the base.
@@ -81,7 +86,8 @@ class Totals(msgspec.Struct):
             self.base = new
             return None
         if retained:
-            if new.ins >= self.base.ins and new.outs >= self.base.outs and not self._is_of_before(self.base, new):
+            rises = new.ins >= self.base.ins and new.outs >= self.base.outs
+            if rises and self._order(self.base, new) in {"newer", None}:
                 self.ahead = new
             return None
         base = self._base_for(self.base, new)
@@ -92,6 +98,8 @@ class Totals(msgspec.Struct):
     def _base_for(self, base: Total, new: Total) -> Total:
         ahead, self.ahead = self.ahead, None
         if ahead is None or new.people == ahead.people or new.ins < ahead.ins or new.outs < ahead.outs:
+            return base
+        if order_of(ahead, new) not in {"newer", None}:
             return base
         self.base = ahead
         return ahead
@@ -106,13 +114,17 @@ class Totals(msgspec.Struct):
 
     def _risen(self, base: Total, new: Total) -> Step | None:
         order = order_of(base, new)
-        if new.began_ms is not None and order == "restarted":
+        if order == "restarted" and (self.zeroes or _life(base, new) == "other"):
             return self._restart(base, new)
-        if self._is_of_before(base, new) or (new.began_ms is not None and order == "older"):
+        if order == "older" and _life(base, new) == "other":
+            return None
+        if self._is_of_before(base, new) or (self.wraps and _is_before_wrap(base, new)):
             return None
         if new.people - base.people > _BURST_PEOPLE + _PEOPLE_PER_S * elapsed_ms(base, new) / 1000:
             self._set(new)
             return None
+        if order == "restarted":
+            self.before = base
         return self._count(base, new, new.ins - base.ins, new.outs - base.outs)
 
     def _fallen(self, base: Total, new: Total) -> Step | None:
@@ -122,12 +134,16 @@ class Totals(msgspec.Struct):
         wrapped = None if order == "restarted" else wrap(base, new)
         if wrapped is not None:
             self._set(new)
+            self.wraps = True
             return Step(*wrapped, base)
         if order == "restarted":
+            self.zeroes = True
             return self._restart(base, new)
+        if _life(base, new) == "same":
+            return self._late(base, new)
         if order == "newer":
             # Not late, not wrapped: the counter was zeroed, or (still near its old height) put right by hand.
-            if 2 * new.people <= base.people:
+            if 2 * new.people <= base.people or _one_boot(base, new) is False:
                 return self._restart(base, new)
             self._set(new)
             return None
@@ -166,37 +182,62 @@ class Totals(msgspec.Struct):
         if before is None or new.ins > before.ins or new.outs > before.outs:
             return False
         behind = before.people - new.people
-        if behind > _LATE_PEOPLE or new.people - base.people <= 4 * behind:
+        if behind > _LATE_PEOPLE or new.received_ms - before.received_ms > _HOUR_MS:
             return False
-        if new.received_ms - before.received_ms > _HOUR_MS:
-            return False
+        if _life(before, new) is not None:
+            return _life(before, new) == "same" and _life(base, new) == "other"
+        if _one_boot(before, new) and _one_boot(base, new) is False:
+            return True
         if new.uptime_s is not None and base.uptime_s is not None and before.uptime_s is not None:
             ahead_s = new.uptime_s - base.uptime_s
             return new.uptime_s <= before.uptime_s and ahead_s * 1000 > elapsed_ms(base, new) + _CLOCK_AHEAD_MS
-        return order_of(base, new) != "newer"
+        return new.people - base.people > 4 * behind and order_of(base, new) in {"older", None}
 
 
 def order_of(base: Total, new: Total) -> Order | None:
     """Whether `new` was true after `base`, before it, or after a restart; None where the messages do not say."""
-    if base.began_ms is not None and new.began_ms is not None and abs(new.began_ms - base.began_ms) > _AGREE_MS:
+    if base.began_ms is not None and new.began_ms is not None and _life(base, new) == "other":
         return "restarted" if new.began_ms > base.began_ms else "older"
-    clock_ms = _clock_step_ms(base, new)
-    if base.uptime_s is not None and new.uptime_s is not None:
-        risen_s = new.uptime_s - base.uptime_s
-        if risen_s >= 0:
-            return "newer" if risen_s else None
-        one_life = clock_ms is not None and abs(clock_ms - 1000 * risen_s) <= _AGREE_MS
-        if not one_life and (-risen_s > _LATE_UPTIME_S or 1000 * new.uptime_s <= elapsed_ms(base, new) + 5_000):
-            return "restarted"
-        return "older"
+    same = (new.ins, new.outs, new.uptime_s) == (base.ins, base.outs, base.uptime_s)
+    if base.uptime_s is not None and new.uptime_s is not None and not same:
+        return _order_by_uptime(base, new, new.uptime_s - base.uptime_s)
     if base.seq is not None and new.seq is not None and new.seq != base.seq:
         if 0 < base.seq - new.seq <= _LATE_SEQ and new.seq > 1:
             return "older"
         if 0 < new.seq - base.seq <= 1_000:
             return "newer"
+    clock_ms = _clock_step_ms(base, new)
     if clock_ms is not None and clock_ms > -_HOUR_MS:
         return "newer" if clock_ms > 0 else "older"
     return None
+
+
+def _order_by_uptime(base: Total, new: Total, risen_s: float) -> Order:
+    if risen_s > 0:
+        return "newer"
+    clock_ms = _clock_step_ms(base, new)
+    if clock_ms is not None and clock_ms < 0 and clock_ms - 1000 * risen_s <= _AGREE_MS:
+        return "older"  # the clock went back as far as the uptime, or further
+    # A restart lies between the two arrivals, unless a queue delivers both at once: then the size has to tell.
+    since_base = 1000 * (new.uptime_s or 0) <= elapsed_ms(base, new) + 5_000
+    low = -risen_s > _LATE_UPTIME_S and 4 * new.people <= base.people
+    return "restarted" if since_base or low or -risen_s > _LATE_UPTIME_MOST_S else "older"
+
+
+def _life(base: Total, new: Total) -> Literal["same", "other"] | None:
+    """Whether two totals began at the same moment; None where the sender does not say."""
+    if base.began_ms is None or new.began_ms is None:
+        return None
+    return "same" if abs(new.began_ms - base.began_ms) <= _AGREE_MS else "other"
+
+
+def _one_boot(one: Total, other: Total) -> bool | None:
+    """Whether two totals name the same moment of starting, by clock less uptime; None where they do not say."""
+    if one.uptime_s is None or other.uptime_s is None or one.to_ms is None or other.to_ms is None:
+        return None
+    if not (is_sane(one.to_ms, one.received_ms) and is_sane(other.to_ms, other.received_ms)):
+        return None
+    return abs(other.to_ms - one.to_ms - 1000 * (other.uptime_s - one.uptime_s)) <= _AGREE_MS
 
 
 def wrap(base: Total, new: Total) -> tuple[int, int] | None:
@@ -212,6 +253,12 @@ def wrap(base: Total, new: Total) -> tuple[int, int] | None:
         if ins + outs <= min(plausible, modulus / 16):
             return ins, outs
     return None
+
+
+def _is_before_wrap(base: Total, new: Total) -> bool:
+    """Whether `new` is a late message from just before the counter passed its end."""
+    back = wrap(new, base)
+    return back is not None and sum(back) < new.people - base.people
 
 
 def is_sane(to_ms: int | None, received_ms: int) -> bool:
