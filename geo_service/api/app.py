@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from geo_service.api.access import COOKIE, AccessMiddleware
 from geo_service.api.hub import Hub
 from geo_service.api.metrics import MetricsMiddleware, RequestMetrics
 from geo_service.api.problems import HANDLERS
-from geo_service.api.services import Services
+from geo_service.api.services import OutputsTail, Services
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ def build_app(
             DefineMiddleware(AccessMiddleware, services=services, requests_per_minute=settings.requests_per_minute),
         ],
         exception_handlers=HANDLERS,
-        lifespan=[_lifespan(hub, settings.threads)],
+        lifespan=[_lifespan(hub, services.outputs, settings.threads)],
         response_headers=[ResponseHeader(name="X-Content-Type-Options", value="nosniff")],
         request_max_body_size=settings.max_body_bytes,
         openapi_config=_openapi(),
@@ -94,7 +94,7 @@ def _routes(services: Services) -> list[Any]:
     return [version, health.get_healthz, health.get_readyz, health.get_metrics, *page.handlers()]
 
 
-def _lifespan(hub: Hub, threads: int) -> Any:
+def _lifespan(hub: Hub, outputs: OutputsTail, threads: int) -> Any:
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="api"))
@@ -105,8 +105,8 @@ def _lifespan(hub: Hub, threads: int) -> Any:
         finally:
             hub.close()
             reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await reader
+            await asyncio.wait((reader,))
+            await outputs.close()
 
     return running
 

@@ -29,7 +29,7 @@ from sensors.instants import instant
 
 _log = structlog.get_logger(__name__)
 _READ_LIMIT = 1000
-_READ_WAIT_S = 5.0
+_READ_WAIT_S = 2.0
 _LONGEST_PAUSE_S = 5.0
 _RECENT = 200
 # Between two reads: at high rates a client is then woken twenty times a second with what came, not for every event.

@@ -84,6 +84,10 @@ class OutputsTail(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """There will be no further question."""
+        ...
+
 
 class Session(NamedTuple):
     """A person's login."""

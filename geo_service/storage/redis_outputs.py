@@ -93,6 +93,10 @@ class OutputTail:
             if found or wait_s <= 0:
                 return _outputs(self._streams, found)
 
+    async def close(self) -> None:
+        """Give the connections back; an event loop that ends with one open waits for it."""
+        await self._client.aclose()
+
 
 def _wait_ms(wait_s: float) -> int | None:
     # BLOCK 0 would mean for ever.

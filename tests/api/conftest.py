@@ -131,6 +131,9 @@ class FakeOutputs:
             await asyncio.sleep(0.01)
         return found
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     def _reach(self) -> None:
         if self.down:
             raise UnreachableError("redis at localhost:6379", "refused")
@@ -321,10 +324,16 @@ class Served:
 
 
 @pytest.fixture
-def make_served(fakes: Fakes) -> Iterator[Callable[..., Served]]:
-    """Serve the fakes under given settings."""
+def make_app() -> Iterator[Callable[..., Served]]:
+    """Serve an app on these services, under given settings."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(Served(build_app(fakes.services(), ApiSettings(**settings))))
+        yield lambda services, **settings: stack.enter_context(Served(build_app(services, ApiSettings(**settings))))
+
+
+@pytest.fixture
+def make_served(fakes: Fakes, make_app: Callable[..., Served]) -> Callable[..., Served]:
+    """Serve the fakes, under given settings."""
+    return lambda **settings: make_app(fakes.services(), **settings)
 
 
 @pytest.fixture
