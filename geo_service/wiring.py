@@ -152,28 +152,42 @@ def run_worker(settings: Settings) -> None:
         checkpoint_s=settings.checkpoint_s,
         count=counts.add,
     )
-    offers, told = RecentOffers(client, keys=keys), WorkerCounts(client, keys=keys)
+    roles.stop_on_signals()
+    roles.start("fold", folding.run)
+    roles.start("deliver", _delivering(log, broker, client_id, RecentOffers(client, keys=keys)))
+    roles.start("ingest", _reading(reader))
+    roles.start("directory", directory.run)
+    roles.start("counts", _counting(WorkerCounts(client, keys=keys), counts, reader))
+    roles.wait()
 
-    def delivering(stop: threading.Event) -> None:
+
+Role = Callable[[threading.Event], None]
+
+
+def _delivering(log: RedisLog, broker: str, client_id: str, offers: RecentOffers) -> Role:
+    def run(stop: threading.Event) -> None:
         with closing(MqttPublisher(broker, client_id=f"{client_id}-out")) as publisher:
             deliver(log.reader("mqtt"), publisher, offers.keep, now_ms, stop)
 
-    def reading(stop: threading.Event) -> None:
+    return run
+
+
+def _reading(reader: MqttReader) -> Role:
+    def run(stop: threading.Event) -> None:
         reader.start()
-        while not stop.wait(0.2):
-            if reader.failure is not None:
-                break
+        while reader.failure is None and not stop.wait(0.2):
+            pass
         reader.stop()
         reader.join()
 
-    def counting(stop: threading.Event) -> None:
+    return run
+
+
+def _counting(told: WorkerCounts, counts: Counts, reader: MqttReader) -> Role:
+    """Tell the counters every second."""
+
+    def run(stop: threading.Event) -> None:
         while not stop.wait(_REFRESH_S):
             told.tell(counts.all() | {"mqtt_messages": reader.counts.messages})
 
-    roles.stop_on_signals()
-    roles.start("fold", folding.run)
-    roles.start("deliver", delivering)
-    roles.start("ingest", reading)
-    roles.start("directory", directory.run)
-    roles.start("counts", counting)
-    roles.wait()
+    return run

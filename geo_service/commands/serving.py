@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def demo(seconds: float | None, phones: int, seed: int, **given: Any) -> None:
     Nothing is kept and nothing else is touched: its data lies in a temporary folder, unless --data names one.
     """
     began = time.monotonic()
-    from geo_service.simulator.blueprint import write
+    from geo_service.simulator.demo_site import write_demo_site
     from geo_service.supervision import free_port, running, start, watch
 
     folder = given["data"] or Path(tempfile.mkdtemp(prefix="geo-service-demo-"))
@@ -95,11 +96,11 @@ def demo(seconds: float | None, phones: int, seed: int, **given: Any) -> None:
     site = folder / "site"
     settings = msgspec.structs.replace(settings, redis=None, mqtt=None, data=folder, site=site, port=port)
     try:
-        write(site)
+        write_demo_site(site, datetime.now(UTC))
         with running(settings) as service:
             found = service.settings
             password, key = _demo_credentials(found)
-            town = ["town", "--mqtt", str(found.mqtt), "--seed", str(seed), "--phones", str(phones)]
+            town = ["town", "--mqtt", str(found.mqtt), "--seed", str(seed), "--phones", str(phones), "--site", str(site)]
             start(service.nursery, "town", town)
             for note in service.notes:
                 click.echo(note, err=True)
@@ -132,13 +133,14 @@ def _demo_credentials(settings: Settings) -> tuple[str, str]:
 @click.option("--seed", type=int, default=1)
 @click.option("--phones", type=int, default=300)
 @click.option("--speed", type=float, default=8.0)
-def town(mqtt: str, seed: int, phones: int, speed: float) -> None:
+@click.option("--site", "folder", type=FOLDER)
+def town(mqtt: str, seed: int, phones: int, speed: float, folder: Path | None) -> None:
     """The demo's town, publishing to a broker until told to stop."""
     from geo_service.simulator.live import run
     from geo_service.simulator.scenario import DEMO
 
     with stopped_by_signal() as stop:
-        run(mqtt, seed=seed, phones=phones, speed=speed, stop=stop, scenario=DEMO)
+        run(mqtt, seed=seed, phones=phones, speed=speed, stop=stop, site=folder, scenario=DEMO)
 
 
 COMMANDS = [demo, serve, worker, api, town]
