@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from geo_service.api.app import build_app
+from geo_service.api.places import LivePlaces
 from geo_service.api.server import server
 from geo_service.api.services import Accepted, Refused, Services
 from geo_service.errors import GeoServiceError
@@ -70,6 +71,7 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
         limits=RateLimiter(connect(url, retries=0, timeout_s=0.5), keys=keys),
         now_ms=now_ms,
         checks=checks,
+        nearby=LivePlaces(catalogue),
         offers=RecentOffers(client, keys=keys),
     )
 
