@@ -1,5 +1,6 @@
 """What the documents say is run, or compared with what it describes."""
 
+import contextlib
 import json
 import os
 import re
@@ -49,10 +50,8 @@ def served(tmp_path_factory):
             if "a login for it" in said:
                 break
             assert process.poll() is None, said
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.1)
-            except subprocess.TimeoutExpired:
-                pass
         found = {
             "REDIS": re.search(r"--redis (\S+)", said)[1],
             "MQTT_PORT": re.search(r"on port (\d+)", said)[1],

@@ -69,13 +69,15 @@ class LivePlaces:
         self, lat: float, lon: float, radius_m: float, limit: int, accept: Accept | None = None
     ) -> list[tuple[str, float]]:
         """`(store, metres to its edge)`, nearest first."""
-        self._refresh()
-        return self._places.nearest(lat, lon, radius_m, limit, accept)
+        with self._lock:
+            self._refresh()
+            return self._places.nearest(lat, lon, radius_m, limit, accept)
 
     def covering(self, lat: float, lon: float) -> list[str]:
         """Ids of the fences that cover the place."""
-        self._refresh()
-        return self._places.covering(lat, lon)
+        with self._lock:
+            self._refresh()
+            return self._places.covering(lat, lon)
 
     def store(self, key: str) -> Store | None:
         """The store, as of the last question about a place."""
@@ -88,14 +90,13 @@ class LivePlaces:
     def _refresh(self) -> None:
         if self._catalogue.version() == self._version:
             return
-        with self._lock:
-            changed = self._catalogue.since(self._version)
-            for (kind, key), stored in changed.documents.items():
-                if kind == "store":
-                    self._take_store(key, stored)
-                elif kind == "fence":
-                    self._take_fence(key, stored)
-            self._version = changed.version
+        changed = self._catalogue.since(self._version)
+        for (kind, key), stored in changed.documents.items():
+            if kind == "store":
+                self._take_store(key, stored)
+            elif kind == "fence":
+                self._take_fence(key, stored)
+        self._version = changed.version
 
     def _take_store(self, key: str, stored: Stored | None) -> None:
         if stored is None:

@@ -100,7 +100,17 @@ def demo(seconds: float | None, phones: int, seed: int, **given: Any) -> None:
         with running(settings) as service:
             found = service.settings
             password, key = _demo_credentials(found)
-            town = ["town", "--mqtt", str(found.mqtt), "--seed", str(seed), "--phones", str(phones), "--site", str(site)]
+            town = [
+                "town",
+                "--mqtt",
+                str(found.mqtt),
+                "--seed",
+                str(seed),
+                "--phones",
+                str(phones),
+                "--site",
+                str(site),
+            ]
             start(service.nursery, "town", town)
             for note in service.notes:
                 click.echo(note, err=True)

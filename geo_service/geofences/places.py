@@ -1,11 +1,10 @@
 """Stores and fences by their ids: which fences cover a place, and which stores are nearest to it.
 
 A store is as far away as the edge of its `store` fence, or the nearest of them; one without such a fence is the point in
-its document. Any thread may ask while another changes things.
+its document. One thread at a time: whoever shares it holds a lock.
 """
 
 from collections.abc import Callable
-from threading import Lock
 
 from geo_service.catalogue.documents import Fence, Store
 from geo_service.geofences.nearby import Nearby
@@ -18,7 +17,6 @@ class Places:
     """What a site holds, to be searched by place."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._nearby = Nearby()
         self._slot_of: dict[tuple[str, str], int] = {}
         """By `("store", id)` of a store's point, or `("fence", id)`."""
@@ -32,15 +30,13 @@ class Places:
 
     def put_store(self, store: Store) -> None:
         """Take a store, new or changed."""
-        with self._lock:
-            self._points[store.id] = (store.lat, store.lon)
-            self._settle_point(store.id)
+        self._points[store.id] = (store.lat, store.lon)
+        self._settle_point(store.id)
 
     def remove_store(self, store_id: str) -> None:
         """Forget a store; its fences stay, but are no store's distance any more."""
-        with self._lock:
-            self._points.pop(store_id, None)
-            self._settle_point(store_id)
+        self._points.pop(store_id, None)
+        self._settle_point(store_id)
 
     def put_fence(self, fence: Fence) -> None:
         """Take a fence, new or changed; a disabled one is as good as removed.
@@ -49,27 +45,24 @@ class Places:
             ShapeError: its geometry cannot be used; what was there stays.
         """
         shape = None if fence.disabled else read_shape(fence)[0]
-        with self._lock:
-            self._drop_fence(fence.id)
-            if shape is None:
-                return
-            slot = self._take("fence", fence.id)
-            self._fence[slot] = fence.id
-            self._nearby.put_shape(slot, shape)
-            if fence.role == "store" and fence.store is not None:
-                self._store[slot] = fence.store
-                self._shapes.setdefault(fence.store, set()).add(slot)
-                self._settle_point(fence.store)
+        self._drop_fence(fence.id)
+        if shape is None:
+            return
+        slot = self._take("fence", fence.id)
+        self._fence[slot] = fence.id
+        self._nearby.put_shape(slot, shape)
+        if fence.role == "store" and fence.store is not None:
+            self._store[slot] = fence.store
+            self._shapes.setdefault(fence.store, set()).add(slot)
+            self._settle_point(fence.store)
 
     def remove_fence(self, fence_id: str) -> None:
         """Forget a fence."""
-        with self._lock:
-            self._drop_fence(fence_id)
+        self._drop_fence(fence_id)
 
     def covering(self, lat: float, lon: float) -> list[str]:
         """Ids of the fences that cover the place (degrees), in order."""
-        with self._lock:
-            return sorted(self._fence[slot] for slot in self._nearby.covering(lat, lon))
+        return sorted(self._fence[slot] for slot in self._nearby.covering(lat, lon))
 
     def nearest(
         self, lat: float, lon: float, radius_m: float, limit: int, accept: Accept | None = None
@@ -83,17 +76,16 @@ class Places:
             store_id = self._store.get(slot)
             return store_id in self._points and (accept is None or accept(store_id))
 
-        with self._lock:
-            asked = limit
-            while True:
-                found = self._nearby.nearest(lat, lon, radius_m, asked, wanted)
-                stores: dict[str, float] = {}
-                for slot, distance_m in found:
-                    stores.setdefault(self._store[slot], distance_m)
-                # A store with several shapes takes several places.
-                if len(stores) >= limit or len(found) < asked:
-                    return list(stores.items())[:limit]
-                asked *= 2
+        asked = limit
+        while True:
+            found = self._nearby.nearest(lat, lon, radius_m, asked, wanted)
+            stores: dict[str, float] = {}
+            for slot, distance_m in found:
+                stores.setdefault(self._store[slot], distance_m)
+            # A store with several shapes takes several places.
+            if len(stores) >= limit or len(found) < asked:
+                return list(stores.items())[:limit]
+            asked *= 2
 
     def _settle_point(self, store_id: str) -> None:
         """A store's point counts while the store is there and no shape stands for it."""

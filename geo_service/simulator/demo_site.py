@@ -25,5 +25,5 @@ def write_demo_site(folder: Path, now: datetime) -> None:
         # POSIX counts west of Greenwich: Etc/GMT-5 is five hours ahead of it (tzdata, file etcetera).
         store["timezone"] = f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
         if store.get("hours"):
-            store["hours"] = {day: store["hours"][_WEEKDAY] for day in DAYS}
+            store["hours"] = dict.fromkeys(DAYS, store["hours"][_WEEKDAY])
     path.write_text(json.dumps(stores, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
