@@ -71,6 +71,7 @@ class Partition:
         self.devices = Devices(rules.presence, rules.assumed)
         self.stores = Stores(self.site)
         self._handed: dict[int, EntryId] = {}
+        self._away: dict[int, tuple[list[outputs.Crossing], list[bool]]] = {}
         self._entry = EntryId(0, 0)
         self._step = Step([], [], [], {})
 
@@ -91,6 +92,7 @@ class Partition:
             self._say(self.stores.readings(body.readings, now_ms))
         else:
             self._rare(body, now_ms)
+        self._hand_over()
         return self._step
 
     def _rare(self, body: Body, now_ms: int) -> None:
@@ -145,18 +147,25 @@ class Partition:
         ]
         self._say(crossings)
         self._visits(self.devices.visits_of(events))
-        away: dict[int, list[outputs.Crossing]] = {}
         for crossing in crossings:
             if crossing.store is None or crossing.reason != "observed":
                 continue
             owner = partition_of(crossing.store, self._partitions)
+            agrees = self.devices.agrees(crossing.device, "offers")
             if owner == self.number:
-                self._offer(crossing, self.devices.agrees(crossing.device, "offers"), now_ms)
+                self._offer(crossing, agrees, now_ms)
             else:
-                away.setdefault(owner, []).append(crossing)
-        for owner, part in away.items():
-            agrees = [self.devices.agrees(crossing.device, "offers") for crossing in part]
-            self._step.handovers.append((owner, Handover(self.number, str(self._entry), part, agrees)))
+                away, agreed = self._away.setdefault(owner, ([], []))
+                away.append(crossing)
+                agreed.append(agrees)
+
+    def _hand_over(self) -> None:
+        """One handover an entry and owner: a second one of the same entry would be taken for a repeat."""
+        if self._away:
+            entry = str(self._entry)
+            for owner, (crossings, agrees) in self._away.items():
+                self._step.handovers.append((owner, Handover(self.number, entry, crossings, agrees)))
+            self._away = {}
 
     def _visits(self, visits: list[Visit]) -> None:
         first = len(self._step.outputs)
@@ -256,6 +265,7 @@ class Partition:
             raise InvalidInputError(f"checkpoint was made under {state.rules}", field="presence, consent")
         partition = cls(number, partitions, ledger, rules)
         partition.site = state.site
+        partition._entry = EntryId(state.now_ms, 0)
         fences = [partition.devices.zoned(fence, state.site.store) for fence in state.site.fence.values()]
         partition.devices = Devices.load(state.devices, rules.presence, rules.assumed, fences)
         partition.stores = Stores.load(state.stores, partition.site, state.now_ms)

@@ -71,7 +71,7 @@ def decide(crossing: Crossing, world: World, ledger: Ledger, *, now_ms: int) -> 
         withheld = _refuse(campaign, crossing, store, world, now_ms)
         claims = claims_of(campaign, store, crossing.device, now_ms)
         if withheld is not None and withheld[0] in AFTER_CAPS:
-            withheld = _used_up(claims, ledger, now_ms) or withheld
+            withheld = _used_up(claims, ledger, now_ms, make.id) or withheld
         if withheld is None and chosen is not None:
             withheld = ("best", f"{chosen.name} was the better offer")
         if withheld is None and claims:
@@ -128,13 +128,16 @@ def too_full(occupancy: Occupancy | None) -> str | None:
     return None
 
 
-def _used_up(claims: list[Claim], ledger: Ledger, now_ms: int) -> Withheld | None:
-    """The first cap that has no room, looked at without claiming anything."""
-    used = ledger.total([claim.counter for claim in claims], now_ms) if claims else []
-    for claim, total in zip(claims, used, strict=True):
-        if claim.limit is not None and total + claim.amount > claim.limit:
-            return _cap_reached(claim.counter)
-    return None
+def _used_up(claims: list[Claim], ledger: Ledger, now_ms: int, key: str) -> Withheld | None:
+    """The first cap that has no room. Claimed and given back rather than read, because the ledger remembers its answer: an
+    entry folded again after a crash hears what it heard, not what later entries have used up since.
+    """
+    if not claims:
+        return None
+    withheld = _claim(claims, ledger, now_ms, key)
+    if withheld is None:
+        ledger.release([key], now_ms)
+    return withheld
 
 
 def _claim(claims: list[Claim], ledger: Ledger, now_ms: int, key: str) -> Withheld | None:
