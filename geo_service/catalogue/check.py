@@ -15,8 +15,10 @@ from sensors.formats import decoder
 
 # Legal time strays from the sun's by up to three hours and a half (western China); beyond it a sign was lost.
 _SOLAR_HOURS_TOLERANCE = 3.6
-# More stores than a mall holds on one coordinate: somebody wrote a city's or a geocoder's default.
-_CROWD = 20
+# Cells of about 200 km; a chain's store with no other in its own or any neighbouring cell is likely a typing error.
+_LONELY_DEGREES = 2.0
+_LONELY_NEEDS = 50
+"""Stores that a site must have before one of them can be called lonely."""
 _WINTER = datetime(2026, 1, 1, tzinfo=UTC)
 
 Found = Iterator[tuple[str, str]]
@@ -34,9 +36,9 @@ def check_site(site: Site) -> list[Problem]:
                 Problem(severity="error" if severity == "error" else "warning", file=name, id=key, reason=reason)
             )
 
-    crowded = _crowded(site)
+    crowded, lonely = _crowded(site), _lonely(site)
     for store in site.store.values():
-        note("store", store.id, _store(store, crowded))
+        note("store", store.id, _store(store, crowded, lonely))
     for fence in site.fence.values():
         note("fence", fence.id, _fence(fence, site))
     topics = Counter(sensor.published_topic for sensor in site.sensor.values())
@@ -51,10 +53,28 @@ def check_site(site: Site) -> list[Problem]:
 
 def _crowded(site: Site) -> Counter[tuple[float, float]]:
     counts = Counter((store.lat, store.lon) for store in site.store.values())
-    return Counter({place: count for place, count in counts.items() if count > _CROWD})
+    return Counter({place: count for place, count in counts.items() if count > 1})
 
 
-def _store(store: Store, crowded: Counter[tuple[float, float]]) -> Found:
+def _lonely(site: Site) -> set[str]:
+    """The stores that stand hundreds of kilometres from every other one."""
+    if len(site.store) < _LONELY_NEEDS:
+        return set()
+    cells = Counter(_cell(store) for store in site.store.values())
+    around = [(north, east) for north in (-1, 0, 1) for east in (-1, 0, 1)]
+    alone = {
+        (north, east)
+        for (north, east), count in cells.items()
+        if count == 1 and sum(cells[north + up, east + right] for up, right in around) == 1
+    }
+    return {store.id for store in site.store.values() if _cell(store) in alone}
+
+
+def _cell(store: Store) -> tuple[int, int]:
+    return int(store.lat // _LONELY_DEGREES), int(store.lon // _LONELY_DEGREES)
+
+
+def _store(store: Store, crowded: Counter[tuple[float, float]], lonely: set[str]) -> Found:
     try:
         hours = Hours(store.hours or {}, store.timezone)
     except ValueError as error:
@@ -62,7 +82,11 @@ def _store(store: Store, crowded: Counter[tuple[float, float]]) -> Found:
     else:
         yield from _place(store, hours.zone)
     if (store.lat, store.lon) in crowded:
-        yield "warning", f"lat, lon: shared with {crowded[store.lat, store.lon] - 1} other stores; is it a default?"
+        others = crowded[store.lat, store.lon] - 1
+        shared = f"shared with {others} other store{'s' * (others > 1)}"
+        yield "warning", f"lat, lon: {shared}; a duplicate, or a geocoder's default?"
+    if store.id in lonely:
+        yield "warning", f"lat, lon: ({store.lat:g}, {store.lon:g}) is far from every other store; is it meant?"
     if store.capacity is not None and store.capacity.comfort > store.capacity.legal:
         yield "error", "capacity: comfort is above legal"
 

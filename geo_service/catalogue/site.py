@@ -132,7 +132,8 @@ def read_site(folder: Path) -> tuple[Site, list[Problem]]:
             try:
                 document = build(item)
             except InvalidInputError as error:
-                problems.append(Problem(severity="error", file=name, id=_name_of(item, index), reason=str(error)))
+                reason = f"{error}{_hint(item)}"
+                problems.append(Problem(severity="error", file=name, id=_name_of(item, index), reason=reason))
                 continue
             key = key_of(kind, document)
             if key in site.of(kind):
@@ -169,6 +170,15 @@ def _name_of(item: Any, index: int) -> str:
         if isinstance(name, str | int):
             return str(name)
     return f"[{index}]"
+
+
+def _hint(item: Any) -> str:
+    """What was probably meant, where that is plain."""
+    if isinstance(item, dict):
+        lat, lon = item.get("lat"), item.get("lon")
+        if isinstance(lat, int | float) and isinstance(lon, int | float) and 90 < abs(lat) <= 180 and abs(lon) <= 90:
+            return "; are lat and lon swapped?"
+    return ""
 
 
 def write_site(site: Site, folder: Path) -> None:
