@@ -14,7 +14,9 @@ T0 = 1_780_740_000
 
 
 def geo(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run([sys.executable, "-m", "geo_service", *arguments], capture_output=True, timeout=100, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "geo_service", *arguments], capture_output=True, timeout=100, check=False
+    )
     assert done.returncode == code, done.stderr.decode()
     return done
 
