@@ -9,7 +9,6 @@ import asyncio
 import base64
 import binascii
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -132,7 +131,7 @@ def require_same_origin(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
             raise forbidden("this request came from another site")
         return
     origin = connection.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != connection.headers.get("host"):
         raise forbidden("this request came from another site")
 
 

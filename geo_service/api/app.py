@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 import geo_service
 from geo_service.api import catalogue, context, devices, health, ingest, occupancy, page, people, session, stream
 from geo_service.api.access import COOKIE, AccessMiddleware
+from geo_service.api.bodies import JsonRequest
 from geo_service.api.hub import Hub
 from geo_service.api.metrics import MetricsMiddleware, RequestMetrics
 from geo_service.api.problems import HANDLERS
@@ -66,6 +67,7 @@ def build_app(
             DefineMiddleware(AccessMiddleware, services=services, requests_per_minute=settings.requests_per_minute),
         ],
         exception_handlers=HANDLERS,
+        request_class=JsonRequest,
         lifespan=[_lifespan(hub, services.outputs, settings.threads)],
         response_headers=[ResponseHeader(name="X-Content-Type-Options", value="nosniff")],
         request_max_body_size=settings.max_body_bytes,
