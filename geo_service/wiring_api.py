@@ -1,6 +1,5 @@
 """The API process: ports of `api/services.py` onto storage, and the server that runs until a signal says stop."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
@@ -36,7 +35,7 @@ def run_api(settings: Settings) -> None:
     registry = CollectorRegistry()
     app = build_app(services_of(settings, registry), registry=registry)
     serving = server(app, host=settings.host, port=settings.port)
-    asyncio.run(serving.serve())
+    serving.run()
     if not serving.started:
         raise GeoServiceError(f"could not listen on {settings.host}:{settings.port}")
 
@@ -44,7 +43,8 @@ def run_api(settings: Settings) -> None:
 def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
     """The ports, on one Redis client; its pool gives each request's thread a connection of its own."""
     url = require(settings.redis, "redis")
-    client = connect(url)
+    # Short limits: a request had better fail and be sent again than wait with all others for a Redis that hangs.
+    client = connect(url, retries=2, timeout_s=3.0)
     keys = Keys(settings.prefix)
     log = RedisLog.open(client, settings.partitions, keys=keys)
     counts, worker_counts = Counts(), WorkerCounts(client, keys=keys)

@@ -150,7 +150,7 @@ def _campaign(campaign: Campaign, site: Site) -> Found:
 def _references(site: Site, stores: list[str], skus: list[str]) -> Found:
     for store in stores:
         if store not in site.store:
-            yield "error", f"store: {store!r} is not in stores.json"
+            yield "error", f"store: there is no store {store!r}"
     for sku in skus:
         if sku not in site.product:
-            yield "error", f"sku: {sku!r} is not in products.json"
+            yield "error", f"sku: there is no product {sku!r}"
