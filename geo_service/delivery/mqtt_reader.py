@@ -34,6 +34,9 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 5.0
 _CONNECT_S = 10.0
 _POLL_MS = 1000
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
+# Batches of one small size, time after time, mean that the broker sends no more before it has acknowledgements (mosquitto's
+# own default is 20): then there is nothing to wait for.
+_SMALL_WINDOW, _MANY_SAME = 64, 3
 _GOODBYE_S = 2.0
 _DISCONNECT = b"\xe0\0"
 _SESSION_TAKEN_OVER = 0x8E
@@ -74,11 +77,13 @@ class MqttReader:
         max_batch: int = 5000,
         max_packet_bytes: int = 1 << 20,
         qos: Literal[1, 2] = 1,
+        keep_session: bool = True,
         retry_on: tuple[type[Exception], ...] = (UnreachableError, ConnectionError, TimeoutError),
         plain: bool | None = None,
     ) -> None:
         """Prepare; nothing is connected before `start()`.
 
+        `keep_session` False leaves nothing behind at the broker, for one who only listens for a while.
         `plain` True reads as paho does, False demands the fast way, None takes it where this paho allows it.
 
         Raises:
@@ -95,6 +100,7 @@ class MqttReader:
         self._max_batch = max_batch
         self._max_packet_bytes = max_packet_bytes
         self._qos = qos
+        self._keep_session = keep_session
         self._retry_on = retry_on
         self._kind: type[ReceivingClient] = FastClient
         if plain or (plain is None and not FastClient.is_supported()):
@@ -105,6 +111,7 @@ class MqttReader:
         self._connected = False
         self._taken_over = False
         self._short_in_a_row = 0
+        self._same_size = self._last_size = 0
         self._refusal = ""
         self._subscribed: tuple[str, ...] = ()
         self._asked: dict[int, tuple[str, ...]] = {}
@@ -214,7 +221,9 @@ class MqttReader:
         """Connect with the newest version of MQTT that the broker speaks."""
         reason = ""
         for version in self.url.versions:
-            client = make_client(self.url, version, self.client_id, self._kind, keep_session=True, manual_ack=True)
+            client = make_client(
+                self.url, version, self.client_id, self._kind, keep_session=self._keep_session, manual_ack=True
+            )
             client.prepare(max_packet_bytes=self._max_packet_bytes)
             client.on_connect = self._on_connect
             client.on_disconnect = self._on_disconnect
@@ -260,10 +269,24 @@ class MqttReader:
 
     def _step(self, client: ReceivingClient) -> None:
         """Wait for bytes, read them, hand them over."""
+        early_s = self._handed_over_at + self._flush_s - time.monotonic()
+        if early_s > 0 and self._same_size < _MANY_SAME and not client.want_write():
+            self._stopping.wait(early_s)
+            readable = True  # or not: then the read finds nothing, and the next step asks
+        else:
+            readable = self._await_bytes(client)
+        if readable and client.socket() is not None:
+            client.read(self._max_batch)
+            self._hand_over(client)
+        client.loop_misc()
+        if not self._connected and time.monotonic() - self._opened_at > _CONNECT_S:
+            self._refusal = f"no answer within {_CONNECT_S:.0f} s"
+            client.disconnect()
+
+    def _await_bytes(self, client: ReceivingClient) -> bool:
         sock = client.socket()
         assert sock is not None
-        events = select.POLLIN | select.POLLOUT if client.want_write() else select.POLLIN
-        self._poller.register(sock, events)
+        self._poller.register(sock, select.POLLIN | select.POLLOUT if client.want_write() else select.POLLIN)
         pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         ready = dict(self._poller.poll(0 if pending else _POLL_MS))
         if self._waker[0].fileno() in ready:
@@ -271,16 +294,7 @@ class MqttReader:
         event = ready.get(sock.fileno(), 0)
         if event & select.POLLOUT:
             client.loop_write()
-        if event & ~select.POLLOUT or pending:
-            early_s = self._handed_over_at + self._flush_s - time.monotonic()
-            if early_s > 0:
-                self._stopping.wait(early_s)
-            client.read(self._max_batch)
-            self._hand_over(client)
-        client.loop_misc()
-        if not self._connected and time.monotonic() - self._opened_at > _CONNECT_S:
-            self._refusal = f"no answer within {_CONNECT_S:.0f} s"
-            client.disconnect()
+        return pending or event & ~select.POLLOUT != 0
 
     def _hand_over(self, client: ReceivingClient) -> None:
         messages, refused = client.messages, client.refused
@@ -295,6 +309,8 @@ class MqttReader:
             if self._on_refused is not None and not self._until_taken(client, partial(self._on_refused, topic, reason)):
                 return
         if messages:
+            same = 1 < len(messages) <= _SMALL_WINDOW and len(messages) == self._last_size
+            self._same_size, self._last_size = self._same_size + 1 if same else 0, len(messages)
             self._handed_over_at = time.monotonic()
         messages.clear()
         refused.clear()

@@ -45,8 +45,9 @@ allow_anonymous true
 persistence true
 persistence_location {folder}/
 autosave_interval 30
-# The reader acknowledges in batches: a window of 20 would stall it.
-max_inflight_messages 0
+# The reader acknowledges in batches: a window of 20 would stall it. Not 0 either: with more than 65535 on their way to
+# a slow reader, message ids would be given twice, and a redelivery could not be told from a new message.
+max_inflight_messages 16000
 # No silent loss while the reader is away: bounded by memory, not by a count.
 max_queued_messages 0
 max_queued_bytes 268435456

@@ -54,6 +54,14 @@ def test_what_comes_while_we_are_away_is_kept_for_us(broker, name, inbox, read, 
     assert not any(message.retained for message in messages)
 
 
+def test_without_a_session_nothing_is_kept_for_us(broker, name, inbox, read, publish, options, plain):
+    read(broker, **options(plain=plain, keep_session=False)).stop()
+    publish(broker, (f"{name}/x", b"missed"))
+    read(broker, **options(plain=plain, keep_session=False))
+    publish(broker, (f"{name}/x", b"heard"))
+    assert [message.payload for message in inbox.expect(1)] == [b"heard"]
+
+
 def test_a_batch_is_acknowledged_only_after_it_was_taken(
     mqtt_url, name, inbox, read, publish, options, plain, eventually
 ):
@@ -281,6 +289,37 @@ def test_a_lone_message_is_handed_over_at_once_and_a_flood_in_batches(
     publish(mqtt_url, *[(f"{name}/x", b"%d" % number) for number in range(500)])
     inbox.expect(501)
     assert reader.counts.batches < 50
+
+
+def test_no_time_is_lost_waiting_for_more_than_the_broker_sends(inbox, options, plain, monkeypatch):
+    """A broker that keeps to a window: 20 messages, and the next 20 after their acknowledgements."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def send_by_twenties():
+            connection = server.accept()[0]
+            with connection, connection.makefile("rb") as stream:
+                connection.recv(1000)
+                connection.sendall(b"\x20\x02\x00\x00")
+                subscribe = connection.recv(1000)
+                connection.sendall(b"\x90\x03" + subscribe[2:4] + b"\x01")
+                for _ in range(20):
+                    connection.sendall(b"".join(b"\x32\x06\0\1x\0" + bytes([mid, 0]) for mid in range(1, 21)))
+                    stream.read(4 * 20)
+                connection.recv(1000)
+
+        thread = threading.Thread(target=send_by_twenties, daemon=True)
+        thread.start()
+        url = f"mqtt://127.0.0.1:{server.getsockname()[1]}?version=3.1.1"
+        reader = MqttReader(url, **options(plain=plain, flush_s=0.1))
+        waits, wait = [], reader._stopping.wait
+        monkeypatch.setattr(reader._stopping, "wait", lambda wait_s: waits.append(wait_s) or wait(wait_s))
+        reader.start()
+        inbox.expect(400)
+        thread_waits = len(waits)
+        reader.stop()
+        thread.join(10)
+    assert len(inbox.batches) == 20
+    assert thread_waits <= 6
 
 
 def test_no_batch_is_larger_than_asked(broker, name, inbox, read, publish, options, plain):
