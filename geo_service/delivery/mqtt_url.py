@@ -10,6 +10,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from geo_service.errors import InvalidInputError
+from geo_service.flow.log import UNACKNOWLEDGED
 
 AnyClient = TypeVar("AnyClient", bound=Client)
 KEEPALIVE_S = 30
@@ -102,6 +103,7 @@ def make_client(
     if is_5:
         properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_EXPIRY_S if keep_session else 0
+        properties.ReceiveMaximum = UNACKNOWLEDGED
         client.connect_async(url.host, url.port, keepalive_s, clean_start=not keep_session, properties=properties)
     else:
         client.connect_async(url.host, url.port, keepalive_s)

@@ -54,15 +54,15 @@ class Ingest:
         """
         taken, counted, now_ms = nothing_taken(), [], self._now_ms()
         for message in messages:
-            if not message.topic.startswith(native.TOPIC):
+            if message.qos and not message.topic.startswith(native.TOPIC):
                 checksum = crc32(message.payload, crc32(message.topic.encode()))
-                if message.dup and self._receipts.get(message.mid) == checksum:
+                # Also of what came again: it still is unacknowledged.
+                counted.append((message.mid, checksum))
+                if message.dup and self._receipts.hold(message.mid, checksum):
                     self._count("redelivered", 1)
                     continue
-                if message.qos:
-                    counted.append((message.mid, checksum))
             self._intake.take(Message(message.topic, message.payload, now_ms, message.retained), taken)
-        self._append(taken, Receipt(self._client_id, counted) if counted else None)
+        self._append(taken, Receipt(self._client_id, counted, self._receipts.passed + len(messages)))
 
     def take_one(self, topic: str, payload: bytes, device: str | None) -> Accepted:
         """A body received over HTTP; returns once the log has it.
@@ -83,16 +83,17 @@ class Ingest:
         self._append(taken, None)
 
     def _append(self, taken: Taken, receipt: Receipt | None) -> None:
-        self._count("pings", len(taken.rows))
-        self._count("readings", len(taken.readings))
-        if taken.refusals:
-            self._count("rejected", len(taken.refusals))
-            del taken.refusals[self._allowed(len(taken.refusals)) :]
+        rejected = len(taken.refusals)
+        if rejected:
+            del taken.refusals[self._allowed(rejected) :]
         items = bodies_of(taken, self._log.partitions)
         if items:
             self._log.append(items, receipt=receipt)
-        if receipt is not None:
-            self._receipts.update(receipt.messages)
+            if receipt is not None:
+                self._receipts.add(receipt)
+        self._count("pings", len(taken.rows))
+        self._count("readings", len(taken.readings))
+        self._count("rejected", rejected)
 
     def _allowed(self, wanted: int) -> int:
         """How many of these refusals may reach the log now: a bucket that fills by ten a second."""

@@ -41,10 +41,37 @@ class Receipt(NamedTuple):
     client_id: str
     messages: Sequence[tuple[int, int]]
     """(message id 0..65535, CRC-32 of topic and payload) in the order of arrival."""
+    passed: int
+    """How many messages of every kind this client has appended in all, those of this batch included."""
 
 
-RECEIPTS_KEPT = 16_000
-"""Per client; a broker has at most 65 535 messages in flight to one client, and ours never that many unacknowledged."""
+UNACKNOWLEDGED = 16_000
+"""A client of ours lets a broker have at most so many messages under way without acknowledgement."""
+
+
+class Receipts:
+    """What one client has appended lately.
+
+    A door often says the very same thing again ("one came in"), so in time a later message has both id and checksum of
+    an earlier one. Brokers give ids in turn, 65 535 of them: a receipt that more than `UNACKNOWLEDGED` messages have
+    passed since belongs to a message that was acknowledged long ago, and proves nothing about one that comes now.
+    """
+
+    def __init__(self, passed: int = 0, messages: Mapping[int, tuple[int, int]] | None = None) -> None:
+        """`messages`: by id the checksum, and `passed` as of its batch."""
+        self.passed = passed
+        self.messages = dict(messages or {})
+
+    def add(self, receipt: Receipt) -> None:
+        """Take note of an append."""
+        self.passed = receipt.passed
+        for mid, checksum in receipt.messages:
+            self.messages[mid] = checksum, receipt.passed
+
+    def hold(self, mid: int, checksum: int) -> bool:
+        """Whether a message that the broker delivers again was appended before."""
+        known = self.messages.get(mid)
+        return known is not None and known[0] == checksum and self.passed - known[1] <= UNACKNOWLEDGED
 
 
 class Log(Protocol):
@@ -59,8 +86,8 @@ class Log(Protocol):
         """
         ...
 
-    def receipts(self, client_id: str) -> dict[int, int]:
-        """Message id to checksum, newest per id, of the client's last `RECEIPTS_KEPT` receipted messages."""
+    def receipts(self, client_id: str) -> Receipts:
+        """What the client has appended lately."""
         ...
 
     def read(self, after: Mapping[int, EntryId], *, limit: int, wait_s: float) -> dict[int, list[Entry]]:
@@ -133,7 +160,7 @@ class MemoryLog:
         self.partitions = partitions
         self.now_ms = 0
         self._shares = [_Partition() for _ in range(partitions)]
-        self._receipts: dict[str, list[tuple[int, int]]] = {}
+        self._receipts: dict[str, Receipts] = {}
         self._epochs: dict[int, int] = {}
 
     def another_worker(self) -> Self:
@@ -156,9 +183,7 @@ class MemoryLog:
             share.entries.append(body)
             ids.append(entry_id)
         if receipt is not None:
-            kept = self._receipts.setdefault(receipt.client_id, [])
-            kept.extend(receipt.messages)
-            del kept[:-RECEIPTS_KEPT]
+            self._receipts.setdefault(receipt.client_id, Receipts()).add(receipt)
         return ids
 
     def _share(self, partition: int) -> _Partition:
@@ -166,9 +191,10 @@ class MemoryLog:
             raise IndexError(f"partition {partition} of {self.partitions}")
         return self._shares[partition]
 
-    def receipts(self, client_id: str) -> dict[int, int]:
-        """Message id to checksum, newest per id."""
-        return dict(self._receipts.get(client_id, ()))
+    def receipts(self, client_id: str) -> Receipts:
+        """A copy of what is known."""
+        kept = self._receipts.get(client_id, Receipts())
+        return Receipts(kept.passed, kept.messages)
 
     def read(self, after: Mapping[int, EntryId], *, limit: int, wait_s: float) -> dict[int, list[Entry]]:
         """Entries that are there; nobody else can append while this call waits, so it does not wait."""

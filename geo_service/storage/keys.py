@@ -33,7 +33,7 @@ KEYS = (
     Key("partitions", "{log}:partitions", "string", "how many partitions the log was made with", False, ALWAYS),
     Key("log", "{p<partition>}:log", "stream", "entries: field k is the kind, d the body", True, "until the checkpoint has passed"),
     Key("append", "{p<partition>}:append:<token>", "string", "ids that one append was given, so that its retry is not a second append", False, "10 min", True),
-    Key("receipts", "{log}:receipts:<client>", "list", "message id and checksum of MQTT messages appended for this client", False, "the last 16 000; 7 days after the last", True),
+    Key("receipts", "{log}:receipts:<client>", "hash", "message id → checksum of the last MQTT message appended under it for this client, and how many were since", False, "7 days after the last", True),
     Key("outputs", "{p<partition>}:outputs", "stream", "outputs under the id of their entry: field d", True, "until every reader has passed, and at least 10 min"),
     Key("readers", "{p<partition>}:readers", "hash", "reader of outputs → position it is done with", False, ALWAYS),
     Key("current", "{p<partition>}:current", "hash", "name → current value, such as a store's occupancy", True, "until replaced or removed"),

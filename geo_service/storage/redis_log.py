@@ -16,7 +16,7 @@ from redis.client import Pipeline
 
 from geo_service.errors import FencedOffError, GeoServiceError, InvalidInputError, UnreachableError
 from geo_service.flow.entries import START, Body, Entry, EntryId, decode_body, encode_body
-from geo_service.flow.log import RECEIPTS_KEPT, Checkpoint, Commit, Receipt
+from geo_service.flow.log import Checkpoint, Commit, Receipt, Receipts
 from geo_service.storage.connection import LONGEST_WAIT_S, Client, reaching
 from geo_service.storage.current import CurrentValues
 from geo_service.storage.keys import DAY_S, Keys
@@ -27,7 +27,8 @@ TAIL_S = 600
 """Outputs stay at least this long, whoever has passed them: a browser that lost its stream resumes from here."""
 _APPEND_REMEMBERED_S = 600
 _UNSURE_KEPT = 64
-_RECEIPT = struct.Struct("<HI")
+_RECEIPT = struct.Struct("<IQ")
+_PASSED = "passed"
 _OLDEST_SERVER = 7
 
 
@@ -108,17 +109,17 @@ class RedisLog:
             self._unsure.pop(next(iter(self._unsure)), None)
 
     def _queue_receipt(self, pipe: Pipeline, receipt: Receipt) -> None:
-        if receipt.messages:
-            key = self.keys("receipts", client=receipt.client_id)
-            pipe.rpush(key, *(_RECEIPT.pack(mid, crc) for mid, crc in receipt.messages))
-            pipe.ltrim(key, -RECEIPTS_KEPT, -1)
-            pipe.expire(key, 7 * DAY_S)
+        key, passed = self.keys("receipts", client=receipt.client_id), receipt.passed
+        kept: dict[Any, Any] = {mid: _RECEIPT.pack(checksum, passed) for mid, checksum in receipt.messages}
+        pipe.hset(key, mapping=kept | {_PASSED: passed})
+        pipe.expire(key, 7 * DAY_S)
 
-    def receipts(self, client_id: str) -> dict[int, int]:
-        """Message id to checksum, newest per id."""
+    def receipts(self, client_id: str) -> Receipts:
+        """What the client has appended lately."""
         with reaching(self._client):
-            kept: Any = self._client.lrange(self.keys("receipts", client=client_id), 0, -1)
-        return dict(_RECEIPT.unpack(record) for record in kept)
+            kept: Any = self._client.hgetall(self.keys("receipts", client=client_id))
+        passed = int(kept.pop(_PASSED.encode(), 0))
+        return Receipts(passed, {int(mid): _RECEIPT.unpack(record) for mid, record in kept.items()})
 
     def read(self, after: Mapping[int, EntryId], *, limit: int, wait_s: float) -> dict[int, list[Entry]]:
         """Entries after the given positions; waits ten seconds at the most, however large `wait_s` is."""
@@ -236,7 +237,7 @@ def _commit_arguments(epoch: int, commit: Commit) -> list[Any]:
 def _digest(items: Sequence[tuple[int, Body]], bodies: Sequence[tuple[str, bytes]], receipt: Receipt | None) -> bytes:
     """Equal for two tries of one append: by its receipt, which names its messages; else by all it holds."""
     if receipt is not None and receipt.messages:
-        return hashlib.sha256(repr(receipt).encode()).digest()
+        return hashlib.sha256(repr((receipt.client_id, receipt.messages)).encode()).digest()
     content = hashlib.sha256()
     for (partition, _), (kind, data) in zip(items, bodies, strict=True):
         content.update(f"{partition} {kind} {len(data)} ".encode())

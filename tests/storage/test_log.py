@@ -5,7 +5,7 @@ import pytest
 
 from geo_service.errors import FencedOffError
 from geo_service.flow.entries import START, EntryId, Forget, Pings, Readings, Recount, Tick
-from geo_service.flow.log import RECEIPTS_KEPT, Checkpoint, Commit, Receipt
+from geo_service.flow.log import UNACKNOWLEDGED, Checkpoint, Commit, Receipt
 from geo_service.pings.batch import PingBatch
 from sensors.readings import Reading
 
@@ -209,24 +209,26 @@ def test_a_readers_position_never_moves_back(log):
 
 def test_receipts_are_kept_with_the_append_newest_per_message_id(log):
     reading = Readings([Reading(sensor="door", kind="delta", ins=2)])
-    log.append([(0, reading)], receipt=Receipt("ingest", [(1, 11), (65_535, 4_294_967_295)]))
-    log.append([(1, reading)], receipt=Receipt("ingest", [(1, 12)]))
-    log.append([(1, reading)], receipt=Receipt("other", [(1, 99)]))
-    log.append([(1, reading)], receipt=Receipt("idle", []))
-    assert log.receipts("ingest") == {1: 12, 65_535: 4_294_967_295}
-    assert log.receipts("other") == {1: 99}
-    assert log.receipts("idle") == {}
-    assert log.receipts("nobody") == {}
-
-
-def test_only_the_newest_receipts_are_kept(log):
-    log.append([], receipt=Receipt("ingest", [(mid, 7) for mid in range(RECEIPTS_KEPT)]))
-    log.append([], receipt=Receipt("ingest", [(mid, 8) for mid in range(60_000, 60_010)]))
+    log.append([(0, reading)], receipt=Receipt("ingest", [(1, 11), (65_535, 4_294_967_295)], 5))
+    log.append([(1, reading)], receipt=Receipt("ingest", [(1, 12)], 9))
+    log.append([(1, reading)], receipt=Receipt("other", [(1, 99)], 1))
+    log.append([(1, reading)], receipt=Receipt("idle", [], 7))
     kept = log.receipts("ingest")
-    assert len(kept) == RECEIPTS_KEPT
-    assert 9 not in kept
-    assert kept[10] == 7
-    assert kept[60_009] == 8
+    assert (kept.passed, kept.messages) == (9, {1: (12, 9), 65_535: (4_294_967_295, 5)})
+    assert log.receipts("other").messages == {1: (99, 1)}
+    assert (log.receipts("idle").passed, log.receipts("idle").messages) == (7, {})
+    assert (log.receipts("nobody").passed, log.receipts("nobody").messages) == (0, {})
+
+
+def test_a_receipt_holds_until_its_message_must_have_been_acknowledged(log):
+    log.append([(0, Tick())], receipt=Receipt("ingest", [(1, 7)], 10))
+    assert log.receipts("ingest").hold(1, 7)
+    assert not log.receipts("ingest").hold(1, 8)
+    assert not log.receipts("ingest").hold(2, 7)
+    log.append([(0, Tick())], receipt=Receipt("ingest", [], 10 + UNACKNOWLEDGED))
+    assert log.receipts("ingest").hold(1, 7)
+    log.append([(0, Tick())], receipt=Receipt("ingest", [], 11 + UNACKNOWLEDGED))
+    assert not log.receipts("ingest").hold(1, 7)
 
 
 def _two_workers(log):

@@ -42,7 +42,7 @@ def test_an_append_whose_answer_was_lost_is_done_once(losing_proxy, client, keys
         log = RedisLog.open(shaky, partitions, keys=keys)
         log.append(items)
         losing_proxy.lose_when = b"EVALSHA"
-        ids = log.append(items, receipt=Receipt("ingest", [(1, 2)]))
+        ids = log.append(items, receipt=Receipt("ingest", [(1, 2)], 1))
     assert losing_proxy.lost == 1
     safe = RedisLog(client, partitions, keys=keys)
     for partition in range(partitions):
@@ -50,7 +50,7 @@ def test_an_append_whose_answer_was_lost_is_done_once(losing_proxy, client, keys
         of_partition = [number for number in range(6) if number % partitions == partition]
         assert [entry.body.count for entry in entries] == of_partition * 2
         assert [entry.id for entry in entries[len(of_partition) :]] == [ids[number] for number in of_partition]
-    assert safe.receipts("ingest") == {1: 2}
+    assert safe.receipts("ingest").messages == {1: (2, 1)}
 
 
 def test_what_failed_without_an_answer_may_be_appended_again_by_the_caller(losing_proxy, client, keys):
@@ -70,7 +70,7 @@ def test_what_failed_without_an_answer_may_be_appended_again_by_the_caller(losin
 
 def test_a_batch_is_known_again_by_its_receipt(losing_proxy, client, keys):
     """Its second try may hold a little more or less: what the border refused is let through at a limited rate."""
-    receipt = Receipt("ingest", [(1, 2), (2, 3)])
+    receipt = Receipt("ingest", [(1, 2), (2, 3)], 2)
     batch, longer = [(0, Recount("s", 1))], [(0, Recount("s", 1)), (0, Recount("s", 9))]
     with connect(losing_proxy.url, retries=0) as shaky:
         log = RedisLog.open(shaky, 1, keys=keys)
@@ -123,14 +123,14 @@ def test_what_was_answered_survives_a_kill_of_the_server(mortal_server):
     with connect(mortal_server.url) as client:
         log = RedisLog.open(client, 1)
         epoch = log.acquire(0)
-        ids = log.append([(0, Recount("s", number)) for number in range(100)], receipt=Receipt("ingest", [(1, 2)]))
+        ids = log.append([(0, Recount("s", number)) for number in range(100)], receipt=Receipt("ingest", [(1, 2)], 1))
         state = zlib.compress(bytes(range(256))) * 20_000
         log.commit(0, Commit([(ids[9], b"ten")], {"a": b"1"}, Checkpoint(ids[9], state)))
         mortal_server.kill()
         mortal_server.start()
         assert counts(log) == list(range(100))
         assert log.load(0) == Checkpoint(ids[9], state)
-        assert log.receipts("ingest") == {1: 2}
+        assert log.receipts("ingest").messages == {1: (2, 1)}
         log.commit(0, Commit([(ids[9], b"again"), (ids[10], b"eleven")], {}, None))
         assert [data for _, _, data in log.reader("r").read(10, 0)] == [b"ten", b"eleven"]
         assert log.acquire(0) == epoch + 1
