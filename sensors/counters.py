@@ -69,7 +69,15 @@ class Line(msgspec.Struct):
     repeats: Repeats = msgspec.field(default_factory=Repeats)
 
 
-_DECODER = msgspec.msgpack.Decoder(dict[str, Line])
+class State(msgspec.Struct):
+    """What has been counted on all lines of a sensor."""
+
+    lines: dict[str, Line] = {}
+    triggers: bool = False
+    """A trigger came that speaks for the whole sensor; see `Reading.whole_sensor`."""
+
+
+_DECODER = msgspec.msgpack.Decoder(State)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -78,11 +86,11 @@ class Counters:
 
     def __init__(self, config: SensorConfig) -> None:
         self.config = config
-        self._lines: dict[str, Line] = {}
+        self._state = State()
 
     def dump(self) -> bytes:
         """The whole state; `load` continues from it as if nothing had happened."""
-        return _ENCODER.encode(self._lines)
+        return _ENCODER.encode(self._state)
 
     @classmethod
     def load(cls, config: SensorConfig, data: bytes) -> Self:
@@ -92,7 +100,7 @@ class Counters:
             msgspec.DecodeError: it did not.
         """
         counters = cls(config)
-        counters._lines = _DECODER.decode(data)
+        counters._state = _DECODER.decode(data)
         return counters
 
     def take(self, reading: Reading) -> list[Counted | Observed]:
@@ -111,12 +119,13 @@ class Counters:
         return ignored if isinstance(ignored, list) else []
 
     def _line(self, reading: Reading) -> Line:
-        line = self._lines.get(reading.line)
+        lines = self._state.lines
+        line = lines.get(reading.line)
         if line is None:
-            if len(self._lines) >= _MAX_LINES:
+            if len(lines) >= _MAX_LINES:
                 # Names come from outside; without a bound they would fill the memory.
-                del self._lines[min(self._lines, key=lambda name: self._lines[name].heard_ms)]
-            line = self._lines[reading.line] = Line()
+                del lines[min(lines, key=lambda name: lines[name].heard_ms)]
+            line = lines[reading.line] = Line()
         line.heard_ms = max(line.heard_ms, reading.received_ms)
         return line
 
@@ -130,7 +139,7 @@ class Counters:
         return [Observed(reading.line, reading.received_ms, reading.kind, reading.value, reading.error, zone)]
 
     def _cumulative(self, line: Line, reading: Reading) -> list[Counted | Observed]:
-        if line.triggers:
+        if line.triggers or self._state.triggers:
             return []
         line.total_ms = reading.received_ms
         total = Total(
@@ -153,10 +162,12 @@ class Counters:
             return []
         ins, outs = line.repeats.take(reading)
         if reading.trigger:
-            if _is_covered(line, reading):
+            told = self._state.lines.values() if reading.whole_sensor else [line]
+            if any(_is_covered(one, reading) for one in told):
                 return []
             line.triggers = True
-        elif line.triggers:
+            self._state.triggers = self._state.triggers or reading.whole_sensor
+        elif line.triggers or self._state.triggers:
             return []
         elif line.total_ms is not None:
             if reading.received_ms - line.total_ms <= _TOTALS_GONE_MS:

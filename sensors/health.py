@@ -155,8 +155,8 @@ class HealthWatch:
         self, sensor: str, readings: Sequence[Reading], counted: Sequence[Counted | Observed], now_ms: int
     ) -> list[HealthEvent]:
         """A message of a sensor was read, and `counted` is what `Counters` made of it."""
-        if sensor not in self._setups:
-            return []
+        if sensor not in self._setups or (readings and all(reading.retained for reading in readings)):
+            return []  # a retained message is the broker's word, not the sensor's
         vitals = self._vitals[sensor]
         events = self._lapse(sensor, now_ms)
         vitals.heard_ms = now_ms

@@ -34,6 +34,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retained: bool = False
     trigger: bool = False
     """This `delta` was sent at the moment of crossing. A line that sends such counts by them alone (see `counters`)."""
+    whole_sensor: bool = False
+    """This trigger's line goes by another name in the sensor's periods and totals, so it speaks for all of its lines."""
     key: str | None = None
     """The sender's own id of the message; the same again is the same message."""
     battery: float | None = None

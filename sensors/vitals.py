@@ -19,7 +19,7 @@ _BEHIND_READINGS = 3
 _BATTERY_LOW = 0.15
 _BATTERY_WELL = 0.25
 _BEATS = 5
-_SHORTEST_BEAT_MS = 10_000
+_SHORTEST_BEAT_MS = 30_000
 _HOUR_MS = 3_600_000
 # A sensor that alternates between good and bad messages is rejected until it has been good for this long.
 _FLAPS = 3

@@ -108,19 +108,23 @@ def instant_ms(value: Any, name: str, timezone: str | None = None) -> int:
     """RFC 3339 or epoch seconds, as milliseconds; a text without an offset needs the sensor's timezone.
 
     Raises:
-        ReadingError: it is neither.
+        ReadingError: it is neither, or before 1970.
     """
     try:
         if isinstance(value, str):
             when = msgspec.convert(value, datetime)
             if when.tzinfo is None and timezone is not None:
                 when = when.replace(tzinfo=zone(timezone))
-            return millis(when)
-        return millis(number(value, name))
+            at_ms = millis(when)
+        else:
+            at_ms = millis(number(value, name))
     except msgspec.ValidationError as error:
         raise ReadingError(f"{name}: {shown(value)} is not an RFC 3339 time") from error
     except (ValueError, OverflowError) as error:
         raise ReadingError(f"{name}: {error}") from error
+    if at_ms < 0:
+        raise ReadingError(f"{name}: {shown(value)} is before 1970")
+    return at_ms
 
 
 def device_time_ms(value: Any, timezone: str | None = None) -> int | None:
@@ -159,3 +163,12 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise ReadingError(f"unknown timezone {shown(name)}") from error
+
+
+def charge(value: Any) -> float | None:
+    """A battery level in per cent as 0 to 1; None where it is none, for nothing hangs on it but a warning."""
+    try:
+        percent = number(value, "battery")
+    except ReadingError:
+        return None
+    return percent / 100 if 0 <= percent <= 100 else None

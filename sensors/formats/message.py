@@ -13,7 +13,6 @@ MAX_PAYLOAD_BYTES = 1_048_576
 """A body above this is refused unread: the largest real one, a day of history, is a tenth of it."""
 MAX_READINGS = 1_000
 """The most readings one message may hold."""
-_MAX_INT64 = 2**63 - 1
 
 
 class Message(NamedTuple):
@@ -27,13 +26,25 @@ class Message(NamedTuple):
         """A reading of this sensor."""
         return Reading(sensor=self.config.id, received_ms=self.received_ms, **fields)
 
+    def heartbeat(self, **fields: Any) -> list[Reading]:
+        """The sensor speaks, and says nothing to count."""
+        return [self.reading(kind="heartbeat", **fields)]
+
     def option(self, name: str) -> Any:
         """A setting of the format, None where the sensor has none."""
         return self.config.options.get(name)
 
+    def is_configured(self, line: str) -> bool:
+        """Whether the owner named this line."""
+        return line in self.config.lines
+
 
 Read = Callable[[bytes, Message], list[Reading]]
 """A format: the readings of a payload. Raises `ReadingError` and nothing else, whatever the bytes are."""
+
+
+def _nothing(options: dict[str, Any]) -> list[str]:  # noqa: ARG001 - the shape of a check
+    return []
 
 
 class Decoder(NamedTuple):
@@ -43,6 +54,8 @@ class Decoder(NamedTuple):
     read: Read
     heartbeat_s: float | None = None
     """How often such a sensor speaks at the least when nothing happens, where its make says so."""
+    problems: Callable[[dict[str, Any]], list[str]] = _nothing
+    """What is wrong with a sensor's options, for the check of a site; empty where nothing is."""
 
     def decode(
         self, payload: bytes, topic: str, config: SensorConfig, *, received_ms: int = 0, retained: bool = False
@@ -67,6 +80,19 @@ class Decoder(NamedTuple):
             raise ReadingError("is nested too deeply") from error
         if len(readings) > MAX_READINGS:
             raise ReadingError(f"holds {len(readings)} readings; at most {MAX_READINGS} are taken")
-        if retained:
-            return [msgspec.structs.replace(reading, retained=True) for reading in readings]
+        if retained or config.options:
+            return [_adapt(reading, config, retained=retained) for reading in readings]
         return readings
+
+
+def _adapt(reading: Reading, config: SensorConfig, *, retained: bool) -> Reading:
+    """The options that every format has: other names for lines, and states that mean their opposite."""
+    changes: dict[str, Any] = {}
+    if retained:
+        changes["retained"] = True
+    aliases, inverted = config.options.get("aliases"), config.options.get("invert_states")
+    if isinstance(aliases, dict) and isinstance(aliases.get(reading.line), str):
+        changes["line"] = aliases[reading.line]
+    if reading.kind == "state" and isinstance(inverted, list) and reading.line in inverted:
+        changes["value"] = 1.0 - (reading.value or 0.0)
+    return msgspec.structs.replace(reading, **changes) if changes else reading
