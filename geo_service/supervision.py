@@ -19,10 +19,11 @@ import msgspec
 
 from geo_service.embedded.processes import Nursery, ServerProcess
 from geo_service.embedded.servers import start_servers
-from geo_service.errors import GeoServiceError, InvalidInputError
+from geo_service.errors import GeoServiceError, InvalidInputError, UnreachableError
 from geo_service.settings import Settings
 
 _LOOK_S = 0.2
+_SERVER_OUT_OF_REACH = 3
 
 
 class Service(NamedTuple):
@@ -51,12 +52,14 @@ def running(settings: Settings) -> Iterator[Service]:
         )
         nursery = Nursery()
         try:
-            start(nursery, "worker", ["worker", *_shared(settings), "--mqtt", str(settings.mqtt), *_rules(settings)])
+            worker = ["worker", *_shared(settings), "--mqtt", str(settings.mqtt), *_rules(settings)]
+            start(nursery, "worker", worker)
             api = start(
                 nursery, "api", ["api", *_shared(settings), "--host", settings.host, "--port", str(settings.port)]
             )
-            api.await_ready(lambda: is_ready(settings))
-            yield Service(settings, nursery, servers.notes)
+            service = Service(settings, nursery, servers.notes)
+            api.await_ready(lambda: require_all(service) and is_ready(settings))
+            yield service
         finally:
             nursery.stop()
 
@@ -120,16 +123,28 @@ def watch(service: Service, seconds: float | None) -> None:
     """Wait for Ctrl-C, SIGTERM or the time to pass.
 
     Raises:
-        GeoServiceError: a process ended by itself.
+        GeoServiceError: a process ended by itself; UnreachableError where it was for a server that does not answer.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     deadline = None if seconds is None else time.monotonic() + seconds
     while not stop.wait(_LOOK_S):
-        for child in service.nursery.servers:
-            code = child.process.poll()
-            if code is not None:
-                raise GeoServiceError(f"the {child.name} ended with code {code}; what it said last is above")
+        require_all(service)
         if deadline is not None and time.monotonic() >= deadline:
             return
+
+
+def require_all(service: Service) -> bool:
+    """True while every process runs.
+
+    Raises:
+        GeoServiceError: one ended; UnreachableError where it was for a server that does not answer.
+    """
+    for child in service.nursery.servers:
+        code = child.process.poll()
+        if code == _SERVER_OUT_OF_REACH:
+            raise UnreachableError(f"what the {child.name} needs", "it says above what does not answer")
+        if code is not None:
+            raise GeoServiceError(f"the {child.name} ended with code {code}; what it said last is above")
+    return True
