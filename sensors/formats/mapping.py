@@ -130,8 +130,9 @@ def problems(options: dict[str, Any]) -> list[str]:
             found.append(error.reason)
     for name in _NUMBERS:
         value = options.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e9):
-            found.append(f"options.{name}: must be a number")
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e9
+        if value is not None and not (usable and (name != "error" or value > 0)):
+            found.append(f"options.{name}: must be a number{' above zero' if name == 'error' else ''}")
     if options.get("otherwise") not in {None, "heartbeat"}:
         found.append('options.otherwise: may only be "heartbeat"')
     return found
