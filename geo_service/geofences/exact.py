@@ -96,8 +96,8 @@ def sides(edge: Edge, px: Floats, py: Floats) -> Floats:
     unsure = np.flatnonzero(np.abs(side) <= _ROUNDING * (np.abs(left) + np.abs(right)) + _UNDERFLOW)
     for number in unsure.tolist():  # few: only points all but on the line
         ax, ay, bx, by, cx, cy = (Fraction(float(column[number])) for column in (*edge, px, py))
-        exact = (ax - cx) * (by - cy) - (bx - cx) * (ay - cy)
-        side[number] = (exact > 0) - (exact < 0)
+        # As a double, so that what is too small for one counts as on the line, as it does in GEOS.
+        side[number] = float((ax - cx) * (by - cy) - (bx - cx) * (ay - cy))
     return side
 
 

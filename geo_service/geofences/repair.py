@@ -17,8 +17,8 @@ from geo_service.geofences.rings import Fault, Place, ShapeError
 
 # Bounds on the work that one hostile ring can cause: pairs of edges that cross are what noding costs.
 _MAX_CROSSINGS = 2_000
-_MAX_NEIGHBOURS = 2_000_000
-_CHUNK = 256
+_MAX_NEIGHBOURS, _MAX_NEIGHBOURS_PER_EDGE = 100_000, 20
+_CHUNK = 32
 _AT = re.compile(r"\[(\S+) (\S+)\]")
 
 Rings = list[Floats]
@@ -49,6 +49,7 @@ def repaired(parts: Sequence[Rings], faults: list[Fault]) -> shapely.Geometry:
         ShapeError: it can be read in two ways, or nothing is left.
     """
     numbers = range(len(parts)) if len(parts) > 1 else (None,)
+    _bound_crossings([ring for rings in parts for ring in rings])
     regions = [_polygon(rings, number, faults) for number, rings in zip(numbers, parts, strict=True)]
     whole = shapely.union_all(regions)
     lost = sum(region.area for region in regions) - whole.area
@@ -89,7 +90,6 @@ def ring_region(ring: Floats, place: Place) -> shapely.Geometry:
         return simple
     reason = shapely.is_valid_reason(simple)
     _, position = _nearest([ring], reason)
-    _bound_crossings(ring, place)
     noded = shapely.union_all(shapely.linestrings(np.stack((ring[:-1], ring[1:]), axis=1)))
     faces = shapely.get_parts(shapely.polygonize(list(shapely.get_parts(noded))))
     turns = np.array([_winding(ring, shapely.get_coordinates(face.representative_point())[0]) for face in faces])
@@ -113,20 +113,33 @@ def _winding(ring: Floats, point: Floats) -> int:
     return int(up.sum()) - int(down.sum())
 
 
-def _bound_crossings(ring: Floats, place: Place) -> None:
-    """Refuse a scribble before noding it: its edges' crossings grow with the square of its length."""
-    edges = shapely.linestrings(np.stack((ring[:-1], ring[1:]), axis=1))
-    tree = shapely.STRtree(edges)
+def _bound_crossings(rings: Rings) -> None:
+    """Refuse a scribble before noding it: edges can cross as often as the square of their number."""
+    ends = np.concatenate([np.concatenate((ring[:-1], ring[1:]), axis=1) for ring in rings])
+    tree = shapely.STRtree(shapely.linestrings(ends.reshape(-1, 2, 2)))
+    most = _MAX_NEIGHBOURS + _MAX_NEIGHBOURS_PER_EDGE * len(ends)
     neighbours = crossings = 0
-    for start in range(0, len(edges), _CHUNK):
-        near = tree.query(edges[start : start + _CHUNK])
-        neighbours += near.shape[1]
-        if neighbours <= _MAX_NEIGHBOURS:
-            later = near[1] > near[0] + start + 1
-            one, other = edges[start : start + _CHUNK][near[0][later]], edges[near[1][later]]
-            crossings += int(shapely.intersects(one, other).sum())
-        if crossings > _MAX_CROSSINGS or neighbours > _MAX_NEIGHBOURS:
-            raise place.error("the ring crosses itself too often to be repaired", start)
+    for start in range(0, len(ends), _CHUNK):
+        near = tree.query(tree.geometries[start : start + _CHUNK])
+        one, other = near[0] + start, near[1]
+        later = other > one + 1
+        neighbours += len(one)
+        if neighbours <= most:
+            crossings += _crossing(ends[one[later]].T, ends[other[later]].T)
+        if crossings > _MAX_CROSSINGS or neighbours > most:
+            raise ShapeError(Fault("the edges cross each other too often to be repaired"))
+
+
+def _crossing(one: Floats, other: Floats) -> int:
+    """How many of these pairs of edges, (4, n) each, cross or touch; near enough."""
+
+    def apart(line: Floats, edge: Floats) -> Floats:
+        x, y = line[0], line[1]
+        dx, dy = line[2] - x, line[3] - y
+        sides = dx * (edge[1] - y) - dy * (edge[0] - x), dx * (edge[3] - y) - dy * (edge[2] - x)
+        return np.asarray(sides[0] * sides[1])
+
+    return int(((apart(one, other) <= 0) & (apart(other, one) <= 0)).sum())
 
 
 def _nearest(rings: Rings, reason: str) -> tuple[int | None, int | None]:
@@ -152,6 +165,10 @@ def in_one_plane(parts: list[Rings]) -> list[Rings] | shapely.Geometry:
     Rings come as `read_ring` unwrapped them, each on its own. Holes move by whole turns onto their outer ring; polygons
     move so that the largest gap between them is where the plane ends.
     """
+    if len(parts) == 1 and len(parts[0]) == 1:
+        lon = parts[0][0][:, 0]
+        if lon[0] == lon[-1] and -180 <= lon.min() < 180:  # already there, as nearly every fence is
+            return parts
     if any(ring[0, 0] != ring[-1, 0] for rings in parts for ring in rings):
         return _around_pole(parts)
     fitted = [[rings[0], *(_turned_onto(ring, rings[0]) for ring in rings[1:])] for rings in parts]
@@ -194,7 +211,7 @@ def _on_world(ring: Floats, place: Place) -> shapely.Geometry:
     else:
         path = ring[:-1] if turn > 0 else ring[:0:-1]
         path = shifted(path, -360 * np.floor(path[0, 0] / 360))
-        line = np.concatenate([shifted(path, shift) for shift in (-720.0, -360.0, 0.0, 360.0)])
+        line = np.concatenate([shifted(path, shift) for shift in (-720.0, -360.0, 0.0)])
         pole = np.sign(ring[:, 1].min() + ring[:, 1].max()) * 90
         if pole == 0:
             raise place.error("the ring goes around the earth along the equator; which pole is inside?")

@@ -5,7 +5,9 @@ antimeridian runs on to 181°, and a ring around a pole comes back 360° away fr
 """
 
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
+from math import isfinite
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,9 @@ def read_ring(positions: Any, place: Place) -> Floats:
     Raises:
         ShapeError: not a list of numbers, out of range, or fewer than three different positions.
     """
+    quick = _flawless(positions)
+    if quick is not None:
+        return quick
     ring = _numbers(positions, place)
     if len(ring) > 0 and not bool((ring[0] == ring[-1]).all()):
         place.note("the ring is not closed; closed with its first position", len(ring) - 1)
@@ -80,7 +85,9 @@ def read_ring(positions: Any, place: Place) -> Floats:
         ring = np.concatenate((ring[:1], ring[1:][moved]))
         step = step[moved]
     if len(ring) < 4:  # three different ones and the closing one
-        raise place.error(f"a ring needs at least three different positions, this one has {max(len(ring) - 1, 0)}")
+        raise place.error(
+            f"a ring needs at least three different positions, this one has {max(len(ring) - 1, min(len(ring), 1))}"
+        )
     return _unwrapped(ring, step[:, 0], place)
 
 
@@ -96,9 +103,7 @@ def read_position(position: Any, place: Place) -> Floats:
 
 def _numbers(positions: Any, place: Place) -> Floats:
     """The positions as an array (n, 2), in range."""
-    array = _plain(positions)
-    if array is None:
-        array = _judged(positions, place)
+    array = _judged(positions, place)
     lon, lat = array[:, 0], array[:, 1]
     if not (np.abs(array) <= (180.0, 90.0)).all():  # false for NaN, too
         _refuse_out_of_range(lon, lat, place)
@@ -106,20 +111,27 @@ def _numbers(positions: Any, place: Place) -> Floats:
     return array
 
 
-def _plain(positions: Any) -> Floats | None:
-    """The common case, quickly: a list of pairs of numbers. None for everything else."""
+def _flawless(positions: Any) -> Floats | None:
+    """The common case, quickly: nothing to repair, nowhere near the antimeridian. None for everything else."""
     try:
-        if set(map(len, positions)) <= {2}:
-            flat = list(chain.from_iterable(positions))
-            if set(map(type, flat)) <= _NUMBERS:
+        if set(map(len, positions)) != {2}:
+            return None
+        flat = list(chain.from_iterable(positions))
+        lon, lat = flat[::2], flat[1::2]
+        low, high = min(lon), max(lon)
+        in_range = low >= -180 and high <= 180 and high - low <= 180 and min(lat) >= -90 and max(lat) <= 90
+        # min and max may overlook a NaN; a sum does not.
+        if set(map(type, flat)) <= _NUMBERS and in_range and isfinite(sum(flat)):
+            closed = len(lon) >= 4 and positions[0] == positions[-1]
+            if closed and not any(map(eq, positions, islice(positions, 1, None))):
                 return np.array(flat, np.float64).reshape(-1, 2)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, KeyError, OverflowError):
         pass
     return None
 
 
 def _judged(positions: Any, place: Place) -> Floats:
-    """The slow reading, which finds out which position is wrong, and drops third coordinates."""
+    """Position by position: finds out which one is wrong, and drops third coordinates."""
     if not isinstance(positions, list | tuple):
         raise place.error(f"expected a list of positions, found {_kind(positions)}")
     pairs: list[tuple[float, float]] = []
@@ -130,7 +142,7 @@ def _judged(positions: Any, place: Place) -> Floats:
         if len(position) < 2:
             raise place.error(f"a position needs a longitude and a latitude, found {len(position)} numbers", index)
         for number in position[:2]:
-            if type(number) not in _NUMBERS:
+            if isinstance(number, bool) or not isinstance(number, int | float):
                 raise place.error(f"expected a number, found {_kind(number)}", index)
         if len(position) > 2 and dropped is None:
             dropped = index

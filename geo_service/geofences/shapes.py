@@ -9,6 +9,7 @@ Edges are straight in that plane, as in RFC 7946, section 3.1.1 (not great circl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,15 @@ from numpy.typing import NDArray
 
 from geo_service.catalogue.documents import Fence
 from geo_service.geofences.earth import MEAN_M, RADIANS, Floats, metres_per_degree
-from geo_service.geofences.repair import in_one_plane, repaired, shifted, signed_area
+from geo_service.geofences.repair import in_one_plane, repaired, signed_area
 from geo_service.geofences.rings import Fault, Place, ShapeError, read_position, read_ring
 
 __all__ = ["Circle", "Fault", "Polygons", "Shape", "ShapeError", "read_geometry", "read_shape"]
 
 MAX_POSITIONS = 50_000
 """Of one shape. A shop has dozens, a detailed country tens of thousands."""
+MAX_RINGS = 1_000
+"""Of one shape, holes included."""
 MAX_RADIUS_M = 100_000.0
 _CIRCLE_CORNERS = 256
 
@@ -137,7 +140,7 @@ def _parts(polygons: Any, kind: str, faults: list[Fault]) -> list[list[Floats]]:
     if not isinstance(polygons, list | tuple) or not polygons:
         raise whole.error(f"a {kind} needs at least one polygon, in a list")
     parts: list[list[Floats]] = []
-    seen = 0
+    seen = count = 0
     for number, rings in enumerate(polygons):
         polygon = number if kind == "MultiPolygon" else None
         if not isinstance(rings, list | tuple) or not rings:
@@ -145,8 +148,9 @@ def _parts(polygons: Any, kind: str, faults: list[Fault]) -> list[list[Floats]]:
         parts.append([])
         for index, positions in enumerate(rings):
             seen += len(positions) if isinstance(positions, list | tuple) else 0
-            if seen > MAX_POSITIONS:
-                raise whole.error(f"more than {MAX_POSITIONS:,} positions")
+            count += 1
+            if seen > MAX_POSITIONS or count > MAX_RINGS:
+                raise whole.error(f"more than {MAX_POSITIONS:,} positions or {MAX_RINGS:,} rings")
             place = Place(polygon, index, faults)
             ring = read_ring(positions, place)
             if signed_area(ring) * (-1 if index else 1) < 0:
@@ -161,16 +165,19 @@ def _polygons(parts: list[list[Floats]], faults: list[Fault]) -> Polygons:
     if isinstance(rings, shapely.Geometry):
         made = rings
         rings = list(_rings_of(made))
-    elif len(rings) == 1:
-        made = shapely.Polygon(rings[0][0], rings[0][1:])
     else:
-        made = shapely.MultiPolygon([shapely.Polygon(part[0], part[1:]) for part in rings])
+        made = _made(rings)
     if not shapely.is_valid(made):
         made = repaired(rings, faults)
         rings = list(_rings_of(made))
-    if made.area == 0:
-        raise ShapeError(Fault("the shape has no area"))
+        if made.area == 0:
+            raise ShapeError(Fault("the shape has no area"))
     return _packed(rings)
+
+
+def _made(parts: list[list[Floats]]) -> shapely.Geometry:
+    polygons = [shapely.polygons(part[0], [*map(shapely.linearrings, part[1:])] or None) for part in parts]
+    return polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
 
 
 def _rings_of(made: shapely.Geometry) -> Iterator[list[Floats]]:
@@ -181,10 +188,8 @@ def _rings_of(made: shapely.Geometry) -> Iterator[list[Floats]]:
 def _packed(parts: list[list[Floats]]) -> Polygons:
     rings = [ring for part in parts for ring in part]
     positions = np.concatenate(rings) if len(rings) > 1 else rings[0]
-    turn = np.floor((positions[:, 0].min() + 180) / 360) * 360
-    positions = shifted(positions, -turn)
-    ring_starts = np.cumsum([0, *map(len, rings)])
-    return Polygons(positions, ring_starts, np.cumsum([0, *map(len, parts)]))
+    ring_starts = np.array([0, *accumulate(map(len, rings))])
+    return Polygons(positions, ring_starts, np.array([0, *accumulate(map(len, parts))]))
 
 
 def _destination(lat: float, lon: float, angle: Floats, bearing: Floats) -> tuple[Floats, Floats]:

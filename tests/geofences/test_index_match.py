@@ -1,12 +1,21 @@
+import contextlib
+
 import numpy as np
 import pytest
-from fence_geometry import boxes_and_triangles, brute_force, pairs, placed, points_about, shapes
+import shapely
+from fence_geometry import PLACES, boxes_and_triangles, brute_force, pairs, placed, points_about, shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from geo_service.geofences.cells import faces
+from geo_service.geofences.earth import degrees_of, unit_vectors
 from geo_service.geofences.index import FenceIndex
-from geo_service.geofences.shapes import Circle, Polygons, read_geometry
+from geo_service.geofences.shapes import Circle, Polygons, ShapeError, read_geometry
 
+# Half-way between the middles of two faces of H3's icosahedron: in the Sahara.
+_ONE = faces()[int(np.argmax([face.centre @ unit_vectors(np.array(20.0), np.array(10.0)) for face in faces()]))]
+_BETWEEN = _ONE.centre + _ONE.neighbours[0]
+FACE_EDGE = tuple(float(part) for part in degrees_of(_BETWEEN / np.linalg.norm(_BETWEEN)))
 THOROUGH = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -60,6 +69,35 @@ def test_the_index_follows_every_put_and_remove(data):
         if fences and data.draw(st.booleans()):
             lat, lon = data.draw(points_about(list(fences.values()), most=6))
             matches_shapely(index, fences, lat, lon)
+
+
+def star(rng, lat, lon, radius_m, corners):
+    turn = np.sort(rng.uniform(0, 2 * np.pi, corners))
+    away = radius_m * rng.uniform(0.4, 1, corners) / 111_320
+    ring = np.stack((lon + away * np.cos(turn) / np.cos(np.radians(lat)), lat + away * np.sin(turn)), axis=1)
+    return {"type": "Polygon", "coordinates": [np.concatenate((ring, ring[:1])).tolist()]}
+
+
+@pytest.mark.parametrize("place", [*PLACES[:4], *PLACES[7:], FACE_EDGE], ids=str)
+def test_a_town_of_fences_is_matched_as_an_strtree_does(place):
+    rng = np.random.default_rng(int(abs(place[0]) * 100))
+    east = 0.03 / np.cos(np.radians(place[0]))
+    fences = {}
+    for slot in range(200):
+        lat, lon = place[0] + rng.normal(0, 0.01), place[1] + rng.normal(0, east / 3)
+        with contextlib.suppress(ShapeError):
+            radius = float(np.exp(rng.uniform(np.log(3), np.log(4000))))
+            fences[slot] = read_geometry(star(rng, lat, lon, radius, rng.integers(3, 60)))[0]
+    lat, lon = place[0] + rng.normal(0, 0.012, 4000), place[1] + rng.normal(0, east / 2, 4000)
+    lon = np.where(lon >= 180, lon - 360, np.where(lon < -180, lon + 360, lon))
+    tree = shapely.STRtree([shape.geometry for shape in fences.values()])
+    slots = np.array(list(fences))
+    found = [tree.query(shapely.points(lon + turn, lat), predicate="intersects") for turn in (0, 360)]
+    want = sorted(
+        {(row, slot) for rows, at in found for row, slot in zip(rows.tolist(), slots[at].tolist(), strict=True)}
+    )
+    assert len(want) > 1000
+    assert pairs(index_of(fences).match(lat, lon)) == want
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100, 5000])
