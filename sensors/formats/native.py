@@ -35,7 +35,7 @@ def _reading(item: dict[str, Any], message: Message) -> Reading:
     if item.get("line") is not None:
         fields["line"] = name_of(item["line"], "line")
     if item.get("zone") is not None:
-        fields["zone"] = name_of(item["zone"], "zone")
+        fields["zone"] = _zone(item["zone"], message)
     if item.get("time") is not None:
         fields["to_ms"] = instant_ms(item["time"], "time", message.config.timezone)
     if item.get("from") is not None:
@@ -49,6 +49,15 @@ def _reading(item: dict[str, Any], message: Message) -> Reading:
     if item.get("tamper") is not None:
         fields["tamper"] = flag(item["tamper"], "tamper")
     return message.reading(**fields, **_content(item, fields["kind"]))
+
+
+def _zone(value: Any, message: Message) -> str:
+    """A zone that the sensor is configured with: zones are the owner's to name, not the sender's."""
+    name = name_of(value, "zone")
+    known = {message.config.zone, *(line.zone for line in message.config.lines.values())}
+    if name not in known:
+        raise ReadingError(f"zone: {shown(name)} is no zone of this sensor")
+    return name
 
 
 def _kind(item: dict[str, Any]) -> str:

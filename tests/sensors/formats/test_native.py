@@ -41,7 +41,8 @@ def test_a_list_is_read_in_its_order():
 
 
 def test_a_recount_is_an_absolute_reading_with_its_error():
-    [reading] = read({"kind": "absolute", "value": 41, "error": 2.5, "zone": "hall"})
+    hall = SensorConfig(id="door-1", zone="hall")
+    [reading] = read({"kind": "absolute", "value": 41, "error": 2.5, "zone": "hall"}, hall)
     assert (reading.kind, reading.value, reading.error, reading.zone) == ("absolute", 41.0, 2.5, "hall")
 
 
@@ -75,6 +76,7 @@ def test_a_local_time_needs_the_timezone_of_the_sensor():
         ({"kind": "cumulative", "in": 4}, "out: is missing; a cumulative reading needs both totals"),
         ({"kind": "absolute"}, "value: is missing"),
         ({"kind": "absolute", "value": -2}, "value: -2 is negative"),
+        ({"kind": "absolute", "value": 2, "zone": "attic"}, "zone: 'attic' is no zone of this sensor"),
         ({"kind": "state", "on": "perhaps"}, "on: 'perhaps' is neither on nor off"),
         ({"kind": "guess", "in": 1}, "kind: 'guess' is none of delta, cumulative"),
         ({"in": 1, "out": 0, "time": "yesterday"}, "time: 'yesterday' is not an RFC 3339 time"),
