@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from geo_service.settings import Settings, read_settings
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -57,3 +60,12 @@ def options(*groups: list[Any]) -> Callable[[Any], Any]:
         return command
 
     return apply
+
+
+def begin(given: dict[str, Any]) -> Settings:
+    """Settings from options and environment, and logging as they say."""
+    from geo_service.logging import set_up_logging
+
+    settings = read_settings(os.environ, given)
+    set_up_logging(settings.log_level)
+    return settings

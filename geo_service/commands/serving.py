@@ -1,6 +1,5 @@
 """Commands that run: demo, serve, worker, api, and the demo's town."""
 
-import os
 import shutil
 import tempfile
 import time
@@ -11,21 +10,12 @@ from typing import Any
 import click
 import msgspec
 
-from geo_service.commands.options import FOLDER, LISTEN, LOGGING, REDIS, RULES, options, stopped_by_signal
-from geo_service.settings import Settings, read_settings
+from geo_service.commands.options import FOLDER, LISTEN, LOGGING, REDIS, RULES, begin, options, stopped_by_signal
+from geo_service.settings import Settings
 
 _DATA = click.option("--data", type=FOLDER, help="Folder of the embedded servers' data [GEO_DATA, .data].")
 _SITE = click.option("--site", type=FOLDER, help="Site to import at the start [GEO_SITE].")
 _DEMO_PORT = 8080
-
-
-def begin(given: dict[str, Any]) -> Settings:
-    """Settings from options and environment, and logging as they say."""
-    from geo_service.logging import set_up_logging
-
-    settings = read_settings(os.environ, given)
-    set_up_logging(settings.log_level)
-    return settings
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from geo_service.commands.options import FOLDER, REDIS, options
+from geo_service.commands.options import FOLDER, REDIS, begin, options
 from geo_service.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ def check(folder: Path) -> None:
 @click.option("--site", "folder", type=FOLDER, required=True, envvar="GEO_SITE", help="Folder of the site.")
 def import_(folder: Path, **given: Any) -> None:
     """Bring a site into a running service. What is there and not in the folder stays; the same twice changes nothing."""
-    from geo_service.commands.serving import begin
     from geo_service.storage.connection import connect
     from geo_service.wiring import import_site, require
 
@@ -80,7 +79,6 @@ def import_(folder: Path, **given: Any) -> None:
 def export(folder: Path, **given: Any) -> None:
     """Write a running service's site into a folder."""
     from geo_service.catalogue.site import Site, decode_document, write_site
-    from geo_service.commands.serving import begin
     from geo_service.storage.catalogue import Catalogue
     from geo_service.storage.connection import connect
     from geo_service.storage.keys import Keys
@@ -102,7 +100,6 @@ def keys() -> None:
 
 
 def _accounts(given: dict[str, Any]) -> "Accounts":
-    from geo_service.commands.serving import begin
     from geo_service.storage.accounts import Accounts
     from geo_service.storage.connection import connect
     from geo_service.storage.keys import Keys
