@@ -4,7 +4,7 @@ One rule for all three ways in, decided by the topic; a body received over HTTP 
 Nothing here raises for what a phone or sensor sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from zlib import crc32
@@ -26,6 +26,8 @@ from sensors.formats.message import Decoder
 from sensors.readings import Reading
 
 MAX_PAYLOAD_BYTES = 1_048_576
+MAX_BATCH = 8192
+"""Pings of one entry at the most: beyond it an entry costs time at once and gains nothing."""
 HTTP = "http:"
 _KNOWN_DEVICES_BOUND = 500_000
 
@@ -208,12 +210,16 @@ def bodies_of(taken: Taken, partitions: int) -> list[tuple[int, Body]]:
     """Entries for the log, each kind in arrival order, devices and stores with their partitions."""
     if not taken.others and not taken.refusals and partitions == 1:
         items: list[tuple[int, Body]] = []
-        if taken.rows:
-            items.append((0, Pings(PingBatch.from_rows(taken.rows))))
+        items += [(0, pings) for pings in _batches(taken.rows)]
         if taken.readings:
             items.append((0, Readings([reading for _, reading in taken.readings])))
         return items
     return _spread(taken, partitions)
+
+
+def _batches(rows: list[Row]) -> Iterator[Pings]:
+    for start in range(0, len(rows), MAX_BATCH):
+        yield Pings(PingBatch.from_rows(rows[start : start + MAX_BATCH]))
 
 
 def _spread(taken: Taken, partitions: int) -> list[tuple[int, Body]]:
@@ -223,7 +229,7 @@ def _spread(taken: Taken, partitions: int) -> list[tuple[int, Body]]:
     readings: dict[int, list[Reading]] = {}
     for store, reading in taken.readings:
         readings.setdefault(partition_of(store, partitions), []).append(reading)
-    items: list[tuple[int, Body]] = [(partition, Pings(PingBatch.from_rows(part))) for partition, part in rows.items()]
+    items: list[tuple[int, Body]] = [(partition, pings) for partition, part in rows.items() for pings in _batches(part)]
     items += [(partition, Readings(part)) for partition, part in readings.items()]
     items += [(partition_of(key, partitions), body) for key, body in taken.others]
     refusals: dict[int, list[Refusal]] = {}

@@ -99,6 +99,9 @@ class Partition:
         match body:
             case Handover():
                 self._handover(body, now_ms)
+            case Recount() if body.store not in self.site.store:
+                topic = f"http:/v1/stores/{body.store}/occupancy/recount"
+                self._say([outputs.Rejected(topic=topic, reason="there is no such store", time=instant(now_ms))])
             case Recount():
                 self._say(self.stores.recount(body, now_ms))
             case Changes():

@@ -111,8 +111,6 @@ class Stores:
 
     def recount(self, recount: Recount, now_ms: int) -> list[outputs.Occupancy]:
         """Somebody counted by eye; said at once."""
-        if recount.store not in self._site.store:
-            return []
         key = (recount.store, recount.zone or "")
         self._place(*key, now_ms).recount(now_ms, recount.count)
         self._said_ms.pop(key, None)

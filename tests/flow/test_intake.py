@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from geo_service.catalogue.documents import Sensor, Store
 from geo_service.flow.entries import Consent, Forget, Pings, Readings, Recount, Refusals
-from geo_service.flow.intake import Intake, Message, SensorDirectory, bodies_of, nothing_taken, partition_of
+from geo_service.flow.intake import MAX_BATCH, Intake, Message, SensorDirectory, bodies_of, nothing_taken, partition_of
 
 STORE = Store(id="s1", name="One", lat=1, lon=2)
 DOOR = Sensor(id="door1", store="s1")
@@ -104,6 +104,17 @@ def test_devices_and_stores_keep_to_their_partition_and_their_order(intake):
             assert isinstance(body, Refusals)
     assert pings == 200
     assert seen["s1"] == list(range(200))
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_flood_becomes_entries_of_bounded_size(intake, partitions):
+    taken = nothing_taken()
+    many = b"[" + b",".join([PING] * 500) + b"]"
+    for number in range(40):
+        intake.take(Message(f"geo/v1/ping/d{number}", many, 0), taken)
+    sizes = [len(body.batch) for _, body in bodies_of(taken, partitions)]
+    assert sum(sizes) == 20_000
+    assert max(sizes) <= MAX_BATCH
 
 
 topics = st.sampled_from(

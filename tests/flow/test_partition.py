@@ -118,6 +118,11 @@ def test_a_recount_is_said_at_once_and_keeps_the_counted_totals():
     assert said.in_total == 7
 
 
+def test_a_recount_of_a_store_that_is_not_there_is_rejected():
+    (said,) = Run(site()).feed(T0 + 1_000, Recount("s9", 3))
+    assert (said.topic, said.reason) == ("http:/v1/stores/s9/occupancy/recount", "there is no such store")
+
+
 def test_occupancy_is_said_at_most_once_a_second_and_never_forgotten():
     run = Run(site())
     assert len(of(outputs.Occupancy, run.count(1, 1))) == 1
