@@ -236,9 +236,7 @@ def test_from_any_checkpoint_the_fold_goes_on_as_if_nothing_had_happened(history
     whole, cut_short = Run(site(caps=Caps(total=3)), rules), Run(site(caps=Caps(total=3)), rules)
     for number, entry in enumerate(entries()):
         if number == cut:
-            again = Partition.load(cut_short.partition.dump(), 0, 1, cut_short.ledger, rules)
-            assert again.next_due_ms() == cut_short.partition.next_due_ms()
-            cut_short.partition = again
+            cut_short.partition = Partition.load(cut_short.partition.dump(), 0, 1, cut_short.ledger, rules)
         whole.feed(entry.id.ms, entry.body)
         cut_short.feed(entry.id.ms, entry.body)
     assert [outputs.encode(output) for output in cut_short.said] == [outputs.encode(output) for output in whole.said]
