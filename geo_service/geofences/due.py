@@ -41,22 +41,22 @@ def _settle_until(tables: Tables, until_ms: int) -> None:
     first = order[np.unique(ends[order], return_index=True)[1]]
     ends, owner, due_ms, reason = ends[first], owner[first], due_ms[first], reason[first]
     was_in = stays.enter_ms[ends] != OUT
+    seen_ms = tables.devices.fix_ms[owner]
+    sure = np.full(len(ends), GUESSED)
+    if isinstance(stays, SteadyStays):
+        # Doubted stays ended when they were first doubted, not when the doubt had lasted.
+        seen_ms = np.where(reason == OBSERVED, stays.low_ms[ends], seen_ms)
+        sure = np.where(reason == OBSERVED, 1 - tables.belief(ends), sure)
     for why in (OBSERVED, SILENCE):
         at = np.flatnonzero(was_in & (reason == why))
-        slot = stays.slot[ends[at]].astype(np.int64)
-        sure = (
-            1.0 - stays.belief[ends[at]].astype(np.float64)
-            if why == OBSERVED and isinstance(stays, SteadyStays)
-            else GUESSED
-        )
         tables.tell(
             EXIT,
             owner[at],
-            slot,
+            stays.slot[ends[at]].astype(np.int64),
             place=due_ms[at],
-            time_ms=tables.devices.fix_ms[owner[at]],
+            time_ms=seen_ms[at],
             reason=why,
-            confidence=sure,
+            confidence=sure[at],
             enter_ms=stays.enter_ms[ends[at]],
         )
     tables.leave(ends[was_in])
@@ -115,7 +115,7 @@ def _tell_dwells(tables: Tables, until_ms: int) -> None:
     position, dev, due_ms = position[alive], dev[alive], due_ms[alive]
     slot = stays.slot[position].astype(np.int64)
     enter_ms = stays.enter_ms[position]
-    sure = stays.belief[position].astype(np.float64) if isinstance(stays, SteadyStays) else 1.0
+    sure = tables.belief(position)
     tables.tell(
         DWELL,
         dev,
@@ -141,10 +141,10 @@ def _turn_hours(tables: Tables, at_ms: int) -> None:
     slot = stays.slot[position].astype(np.int64)
     opened = np.array([tables.fences.openings[number].open for number in slot.tolist()], np.bool_)
     in_ = stays.enter_ms[position] != OUT
-    enters, exits = np.flatnonzero(opened & ~in_), np.flatnonzero(~opened & in_)
+    enters, exits = np.flatnonzero(opened & ~in_ & stays.within[position]), np.flatnonzero(~opened & in_)
     time_ms = np.maximum(at_ms, tables.devices.fix_ms[dev])
     place = np.full(len(dev), at_ms)
-    sure = stays.belief[position].astype(np.float64) if isinstance(stays, SteadyStays) else np.ones(len(dev))
+    sure = tables.belief(position)
     tables.tell(
         ENTER,
         dev[enters],

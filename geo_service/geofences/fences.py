@@ -8,6 +8,7 @@ silence_ms  1800000   1800000
 detect        0b1101    0b0010               bit of EXIT, CROSS, ENTER, DWELL
 timed         0          1                   has opening hours
 inside       17          0                   devices in it now
+half_width_m 31.0      150.0                 of a square as large (steady presence)
 rank          1          0                   place in the order of fence ids
 ```
 """
@@ -56,6 +57,7 @@ class Fences(Columns):
         "detect": np.uint8,
         "timed": np.bool_,
         "inside": np.int64,
+        "half_width_m": np.float64,
     }
     dwell_ms: NDArray[np.int64]
     silence_ms: NDArray[np.int64]
@@ -63,6 +65,7 @@ class Fences(Columns):
     detect: NDArray[np.uint8]
     timed: NDArray[np.bool_]
     inside: NDArray[np.int64]
+    half_width_m: NDArray[np.float64]
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ from geo_service.geofences.fences import NO_DWELL
 from geo_service.geofences.settle import settle
 from geo_service.geofences.shapes import read_shape
 from geo_service.geofences.stays import OUT
-from geo_service.geofences.steady import Steady
+from geo_service.geofences.steady import Steady, half_width_m
 from geo_service.geofences.strict import Strict
 from geo_service.geofences.tables import Ints, Mask, Mode, Rows, Tables
 from geo_service.geofences.timers import Timer, Timers
@@ -74,6 +74,7 @@ class Presence:
         known = slot is not None
         slot = tables.fences.put(fence, self._now_ms)
         tables.index.put(slot, shape)
+        tables.fences.half_width_m[slot] = half_width_m(shape)
         tables.quiet_until_ms = 0
         if known:
             self._judge_again(slot, dwell_ms)
@@ -255,7 +256,9 @@ class Presence:
             raise ValueError(f"presence was dumped with other fences: {other} differs")
         tables.fences.restore(dumped["slots"], enabled, presence._now_ms)
         for fence_id, slot in dumped["slots"].items():
-            tables.index.put(slot, read_shape(enabled[fence_id])[0])
+            shape, _ = read_shape(enabled[fence_id])
+            tables.index.put(slot, shape)
+            tables.fences.half_width_m[slot] = half_width_m(shape)
         tables.devices.restore(dumped["devices"])
         tables.stays.restore(dumped["stays"])
         tables.recount()

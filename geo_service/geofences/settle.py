@@ -45,8 +45,8 @@ def settle(tables: Tables, rows: Rows, pairs: Pairs, lost_row: Ints, lost: Ints,
     _tell(tables, rows, pairs, ENTER, np.flatnonzero(entered), time_ms)
     _tell(tables, rows, pairs, DWELL, np.flatnonzero(dwells), enter_ms + dwell_ms, enter_ms)
     np.add.at(fences.inside, pairs.slot[entered], 1)
-    columns = {"slot": pairs.slot, "enter_ms": enter_ms, "dwelt": dwelt | dwells, **pairs.extra}
-    _write(tables, rows, pairs, columns, on, lost_row, logged_ms)
+    columns = {"slot": pairs.slot, "enter_ms": enter_ms, "dwelt": dwelt | dwells, "within": pairs.inside, **pairs.extra}
+    _write(tables, rows, pairs, columns, lost_row, logged_ms)
     _set_dwells(tables, rows, pairs, np.flatnonzero(entered & ~dwells), enter_ms, logged_ms)
     _see(tables, rows, logged_ms)
 
@@ -72,25 +72,28 @@ def _tell(
 def _tell_exits(tables: Tables, rows: Rows, pairs: Pairs, left: Mask, was_ms: Ints, lost_row: Ints, lost: Ints) -> None:
     stays = tables.stays
     was_in = stays.enter_ms[lost] != OUT
-    gone_row, gone = lost_row[was_in], lost[was_in]
-    _tell_left(
-        tables, rows, gone_row, stays.slot[gone].astype(np.int64), stays.enter_ms[gone], OBSERVED, np.ones(len(gone))
-    )
-    for closed, reason in ((False, OBSERVED), (True, CHANGED)):
-        # Still inside by its shape: the fence's hours ended.
-        at = np.flatnonzero(left & (pairs.inside == closed))
-        sure = np.ones(len(at)) if closed else 1 - pairs.belief[at]
-        _tell_left(tables, rows, pairs.row[at], pairs.slot[at], was_ms[at], reason, sure)
+    row, gone = lost_row[was_in], lost[was_in]
+    slot, sure = stays.slot[gone].astype(np.int64), np.ones(len(gone))
+    _tell_left(tables, rows, row, slot, rows.time_ms[row], stays.enter_ms[gone], OBSERVED, sure)
+    at = np.flatnonzero(left & ~pairs.inside)
+    row, slot, sure = pairs.row[at], pairs.slot[at], 1 - pairs.belief[at]
+    _tell_left(tables, rows, row, slot, pairs.left_ms[at], was_ms[at], OBSERVED, sure)
+    # Still within: the fence's hours have ended.
+    at = np.flatnonzero(left & pairs.inside)
+    row, slot, sure = pairs.row[at], pairs.slot[at], np.ones(len(at))
+    _tell_left(tables, rows, row, slot, rows.time_ms[row], was_ms[at], CHANGED, sure)
 
 
-def _tell_left(tables: Tables, rows: Rows, row: Ints, slot: Ints, enter_ms: Ints, reason: int, sure: Floats) -> None:
+def _tell_left(
+    tables: Tables, rows: Rows, row: Ints, slot: Ints, time_ms: Ints, enter_ms: Ints, reason: int, sure: Floats
+) -> None:
     np.subtract.at(tables.fences.inside, slot, 1)
     tables.tell(
         EXIT,
         rows.dev[row],
         slot,
         place=rows.place[row],
-        time_ms=rows.time_ms[row],
+        time_ms=time_ms,
         reason=reason,
         confidence=sure,
         enter_ms=enter_ms,
@@ -131,21 +134,18 @@ def _tell_crosses(tables: Tables, rows: Rows, pairs: Pairs, lost_row: Ints, lost
     )
 
 
-def _write(
-    tables: Tables, rows: Rows, pairs: Pairs, columns: dict[str, Any], on: Mask, lost_row: Ints, logged_ms: int
-) -> None:
+def _write(tables: Tables, rows: Rows, pairs: Pairs, columns: dict[str, Any], lost_row: Ints, logged_ms: int) -> None:
     """Where the set of fences is the same write in place, else give the device a new stretch."""
     stays = tables.stays
-    keep = on | pairs.inside
     moved = np.zeros(len(rows.dev), np.bool_)
     moved[lost_row] = True
-    moved[pairs.row[(pairs.prev == NEW) | ~keep]] = True
+    moved[pairs.row[(pairs.prev == NEW) | ~pairs.keep]] = True
     same = ~moved[pairs.row]
     at = pairs.prev[same]
     for name in stays.SPEC:
         if name != "slot":
             getattr(stays, name)[at] = columns[name][same]
-    again = ~same & keep
+    again = ~same & pairs.keep
     places = np.flatnonzero(moved)
     counts = np.bincount(pairs.row[again], minlength=len(rows.dev))[places]
     if len(places):

@@ -6,6 +6,7 @@ position    0     1     2     3     4      5     6      7     …
 slot        4     9     12    9     30     -     -      2          ascending within a device
 enter_ms    1700… 1700… OUT   1700… 1700…                         the phone's time of the enter; OUT = followed, not in
 dwelt       1     0     0     0     1                             the stay's dwell was told
+within      1     1     1     1     1                             inside, whether or not the fence is open
 ```
 
 A device's stays are the elements `start … start + count - 1` (columns of `devices.py`). A device whose set of fences
@@ -30,10 +31,16 @@ _MOST_WASTE = 0.25
 class Stays(Columns):
     """Stays under way, and pairs that are followed because one may begin."""
 
-    SPEC: ClassVar[dict[str, DTypeLike]] = {"slot": np.int32, "enter_ms": np.int64, "dwelt": np.bool_}
+    SPEC: ClassVar[dict[str, DTypeLike]] = {
+        "slot": np.int32,
+        "enter_ms": np.int64,
+        "dwelt": np.bool_,
+        "within": np.bool_,
+    }
     slot: NDArray[np.int32]
     enter_ms: NDArray[np.int64]
     dwelt: NDArray[np.bool_]
+    within: NDArray[np.bool_]
 
     def __init__(self, devices: Devices) -> None:
         super().__init__()
@@ -110,11 +117,11 @@ class SteadyStays(Stays):
     """Stays with what steady presence believes of each.
 
     ```
-    belief      0.97   0.31   …    probability of being inside
+    odds        32.1   0.45   …    of being inside: p / (1 - p)
     low_ms      NEVER  1700…  …    the phone's time of the fix since which it has looked outside, without a break
     ```
     """
 
-    SPEC: ClassVar[dict[str, DTypeLike]] = {**Stays.SPEC, "belief": np.float32, "low_ms": np.int64}
-    belief: NDArray[np.float32]
+    SPEC: ClassVar[dict[str, DTypeLike]] = {**Stays.SPEC, "odds": np.float32, "low_ms": np.int64}
+    odds: NDArray[np.float32]
     low_ms: NDArray[np.int64]

@@ -1,16 +1,40 @@
-"""Steady presence: a fix is a guess with an error, so being inside is a belief.
+"""Steady presence: a fix is a guess with an error, so being inside is a belief that each fix moves.
 
-A fix at signed distance d from a fence's edge (negative inside), from a phone that claims the accuracy a, is inside with
-probability Phi(-d / sigma), sigma = max(a, 5 m) / 1.5. A stay begins when that reaches `ENTER`; it ends when it stays at or under
-`EXIT` for two fixes, or for `exit_after_s` with no fix that says otherwise.
+For each device and fence near it, a Bayes filter with two states, inside and outside (the forward algorithm of a hidden
+Markov model: Rabiner, *A tutorial on hidden Markov models*, Proc. IEEE 77 (1989), eq. 19-20), kept as odds:
+
+```
+odds of inside ──people come and go──► prior odds ──times likelihood ratio of the fix──► odds
+                 COME, GO per time                  Phi(z) / (1 - Phi(z)), z = -d / sigma, to the power of `gain`
+```
+
+d is the signed distance to the edge (negative inside), sigma = max(accuracy, 5 m) / 1.5. With no memory and no prior this
+is the single-fix rule P(inside) = Phi(-d / sigma). What the filter adds, and why (`bench jitter` measures each):
+
+- *Errors of a receiver change slowly*, so a fix soon after another says little new. Its log-likelihood counts only by
+  gain = 1 - exp(-dt / 46 s); a fix after a long gap counts in full. Without this, a minute of 1 Hz fixes that share one
+  reflection would be sixty witnesses.
+- *Some fixes lie*: at street level a reflection throws a fix 100 m off while the phone claims 10 m. So no single fix
+  moves the odds by more than e^3 inwards or e^3.5 outwards.
+- *A fix worse than the fence is large tells nothing and moves nothing*: people coming and going is weighed by
+  1 / (1 + (sigma / 3 half-widths)^2), or a phone that knows only its cell would drift into every fence around.
+- *Hysteresis*: in at a belief of 0.6; out at 0.06, or when it has been under 0.35 for `exit_after_s`,
+  whether or not another fix came. Either way the stay ended with the first fix since which it was under 0.35.
+
+The numbers are those that did best on the town's walks under white, slowly changing, and urban errors and under the
+accuracies of real phones; the belief is calibrated there as it stands, so it is the event's confidence.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geo_service.geofences.columns import spans
 from geo_service.geofences.devices import NEVER
+from geo_service.geofences.earth import metres_per_degree
+from geo_service.geofences.shapes import Circle, Shape
 from geo_service.geofences.stays import SteadyStays
 from geo_service.geofences.tables import NEW, Pairs, Rows, Tables
 from geo_service.geofences.timers import Timer
@@ -19,103 +43,160 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-ENTER = 0.6
-EXIT = 0.2
+
+def odds(probability: float) -> float:
+    """Of a probability p: p / (1 - p)."""
+    return probability / (1 - probability)
+
+
+ENTER, DOUBT, LEAVE = 0.6, 0.35, 0.06
+"""Beliefs at which a stay begins, is doubted, and ends."""
+FOLLOWED = 0.2
+"""A pair outside with a lesser belief is forgotten: the next fix begins anew."""
 UNKNOWN_ACCURACY_M = 15.0
 LEAST_ACCURACY_M = 5.0
 ACCURACY_TO_SIGMA = 1.5
 """Phones report the radius of about 68 % in the plane, which is 1.5 standard deviations along one axis."""
+MEMORY_S = 46.0
+COME_S, MOST_COME = 23.0, 0.5
+"""How fast somebody outside may have come in since the last fix, and the most that a long gap makes likely."""
+GO_S = 485.0
+MOST_INWARDS, MOST_OUTWARDS = 3.0, 3.5
+HALF_WIDTHS = 3.0
+REACH_SIGMAS, DEPTH_SIGMAS = 1.1, 3.0
+"""Beyond so many standard deviations outside, a fix leaves a pair below FOLLOWED; so far inside it counts as deep."""
+FARTHEST_M = 50.0
+"""A fix so bad that it may be of any fence within this distance is not asked about others."""
 
 
-class Judgement(NamedTuple):
+class Belief(NamedTuple):
     """What to believe of each pair after a fix."""
 
     inside: Mask
-    belief: Floats
+    odds: Floats
     low_ms: Ints
-    keep: Mask
+    left_ms: Ints
 
 
 def sigma_m(accuracy_m: NDArray[np.floating]) -> Floats:
     """Standard deviation along one axis, metres; nan and 0 are a phone that did not say."""
     told = np.where(accuracy_m > 0, accuracy_m, UNKNOWN_ACCURACY_M)
-    return np.maximum(told, LEAST_ACCURACY_M) / ACCURACY_TO_SIGMA
+    return np.asarray(np.maximum(told, LEAST_ACCURACY_M) / ACCURACY_TO_SIGMA, np.float64)
 
 
-def normal_cdf(z: Floats) -> Floats:
-    """Φ, to 7.5e-8 (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.17)."""
-    t = 1 / (1 + 0.2316419 * np.abs(z))
-    tail = np.exp(-0.5 * z * z) * (0.3989422804014327 * t)
-    tail *= 0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429)))
-    return np.where(z > 0, 1 - tail, tail)
+def log_odds(z: Floats) -> Floats:
+    """ln(Phi(z) / (1 - Phi(z))), good to 2 % for |z| < 3, the most that is asked of it (Page, Applied Statistics 26 (1977) 75)."""
+    return z * (1.5976 + 0.070565 * z * z)
 
 
-def judge(
-    distance_m: Floats, sigma: Floats, time_ms: Ints, was_in: Mask, low_ms: Ints, exit_after_ms: Ints
-) -> Judgement:
-    """Judge pairs of a device and a fence after a fix; all arrays of one length."""
-    belief = normal_cdf(-distance_m / sigma)
-    low = belief <= EXIT
-    leaves = was_in & low & (low_ms != NEVER)
-    inside = (was_in & ~leaves) | (~was_in & (belief >= ENTER))
-    since = np.where(was_in & low, np.where(low_ms == NEVER, time_ms, low_ms), NEVER)
-    at_once = inside & low & (exit_after_ms == 0)
-    inside &= ~at_once
-    return Judgement(inside, belief, since, inside.copy())
+def half_width_m(shape: Shape) -> float:
+    """Half the side of the square that is as large as the shape, metres."""
+    if isinstance(shape, Circle):
+        return shape.radius_m * math.sqrt(math.pi) / 2
+    west, south, _, north = shape.bounds
+    lon_m, lat_m = metres_per_degree(np.array([(south + north) / 2]))
+    x, y = shape.positions.T - np.array([[west], [south]])
+    # Rings are closed, so that the step from one ring to the next adds nothing: its end is not this ring's edge.
+    cross = x[:-1] * y[1:] - x[1:] * y[:-1]
+    cross[shape.ring_starts[1:-1] - 1] = 0
+    area = np.abs(np.add.reduceat(cross, shape.ring_starts[:-1])) / 2
+    area[1:] *= -1
+    area[shape.polygon_starts[:-1]] = np.abs(area[shape.polygon_starts[:-1]])
+    return math.sqrt(max(float(area.sum()) * float(lon_m[0] * lat_m[0]), 1.0)) / 2
+
+
+def prior_odds(before: Floats, dt_s: Floats, share: Floats) -> Floats:
+    """Odds before the fix is looked at: people have come and gone since the last one."""
+    come = share * MOST_COME * (1 - np.exp(-dt_s / COME_S))
+    go = share * (1 - np.exp(-dt_s / GO_S))
+    return np.asarray((before * (1 - go) + come) / (before * go + (1 - come)), np.float64)
+
+
+def likelihood_ratio(z: Floats, dt_s: Floats) -> Floats:
+    """How much likelier the fix is from inside than from outside, discounted for what the last fix already said."""
+    gain = 1 - np.exp(-dt_s / MEMORY_S)
+    return np.asarray(np.exp(np.clip(gain * log_odds(z), -MOST_OUTWARDS, MOST_INWARDS)), np.float64)
+
+
+def judge(after: Floats, was_in: Mask, low_ms: Ints, time_ms: Ints, exit_after_ms: Ints) -> Belief:
+    """Decide by the odds after a fix; all arrays of one length. `left_ms` is when those who left were first seen outside."""
+    low = was_in & (after <= odds(DOUBT))
+    since = np.where(low, np.where(low_ms == NEVER, time_ms, low_ms), NEVER)
+    lasted = low & (time_ms - np.where(low, since, time_ms) >= exit_after_ms)
+    inside = np.where(was_in, ~lasted & (after > odds(LEAVE)), after >= odds(ENTER))
+    return Belief(inside, after, np.where(inside, since, NEVER), np.where(low, since, time_ms))
 
 
 class Steady:
     """A batch's fixes, to be weighed against what was believed before, turn by turn."""
 
-    def __init__(self, tables: Tables, _: Rows, logged_ms: int) -> None:
+    def __init__(self, tables: Tables, rows: Rows, logged_ms: int) -> None:
         self._tables = tables
         self._logged_ms = logged_ms
+        self._sigma = sigma_m(rows.accuracy_m)
+        reach = np.minimum(REACH_SIGMAS * self._sigma, FARTHEST_M)
+        near = tables.index.within(rows.lat, rows.lon, reach, DEPTH_SIGMAS * self._sigma)
+        self._near_slot = near.slot.astype(np.int64)
+        self._near_m = near.distance_m
+        self._near_count = np.bincount(near.row, minlength=len(rows.dev))
+        self._near_begin = np.cumsum(self._near_count) - self._near_count
 
-    def follow(self, rows: Rows, _: NDArray[np.intp]) -> tuple[Pairs, Ints, Ints]:
-        """Pairs after these rows; then row and position of stays that are over (none: a stay ends by its belief)."""
+    def follow(self, rows: Rows, part: NDArray[np.intp]) -> tuple[Pairs, Ints, Ints]:
+        """Pairs after these rows, the given part of the batch; then row and position of stays that are over (none here)."""
         tables, stays = self._tables, self._tables.stays
         assert isinstance(stays, SteadyStays)
-        sigma = sigma_m(rows.accuracy_m)
-        old, old_row = stays.of(rows.dev)
-        reach = np.zeros(len(rows.dev))
-        reach[old_row] = np.minimum(3 * sigma[old_row], FARTHEST_M)
-        near = tables.index.within(rows.lat, rows.lon, reach)
-        near_key = np.asarray(near.row, np.int64) << 32 | near.slot
-        old_key = old_row << 32 | stays.slot[old]
-        key = np.union1d(near_key, old_key)
-        row, slot = key >> 32, key & 0xFFFFFFFF
-        prev = np.full(len(key), NEW)
-        prev[np.searchsorted(key, old_key)] = old
-        distance = reach[row]
-        distance[np.searchsorted(key, near_key)] = near.distance_m
+        row, slot, prev, distance = self._pairs(rows, part)
         known = prev != NEW
-        was_in, low_ms = known.copy(), np.full(len(key), NEVER)
-        low_ms[known] = stays.low_ms[prev[known]]
-        judged = judge(distance, sigma[row], rows.time_ms[row], was_in, low_ms, tables.fences.exit_after_ms[slot])
-        doubted = (judged.low_ms != NEVER) & (low_ms == NEVER)
+        at = prev[known]
+        before, was_in, low_ms = np.zeros(len(row)), np.zeros(len(row), np.bool_), np.full(len(row), NEVER)
+        before[known], was_in[known], low_ms[known] = stays.odds[at], stays.within[at], stays.low_ms[at]
+        seen_ms = tables.devices.fix_ms[rows.dev]
+        dt_s = np.where(seen_ms == NEVER, np.inf, (rows.time_ms - np.maximum(seen_ms, 0)) / 1000)[row]
+        sigma = self._sigma[part][row]
+        share = 1 / (1 + (sigma / (HALF_WIDTHS * tables.fences.half_width_m[slot])) ** 2)
+        after = prior_odds(before, dt_s, share) * likelihood_ratio(-distance / sigma, dt_s)
+        exit_after_ms = tables.fences.exit_after_ms[slot]
+        belief = judge(after, was_in, low_ms, rows.time_ms[row], exit_after_ms)
+        doubted = np.flatnonzero((belief.low_ms != NEVER) & (low_ms == NEVER))
         tables.doubts.add(
             Timer(
-                self._logged_ms + tables.fences.exit_after_ms[slot[doubted]],
-                rows.dev[row[doubted]],
-                slot[doubted],
-                judged.low_ms[doubted],
+                self._logged_ms + exit_after_ms[doubted], rows.dev[row[doubted]], slot[doubted], belief.low_ms[doubted]
             )
         )
-        concerned = judged.keep | known
-        extra = {"belief": judged.belief[concerned].astype(np.float32), "low_ms": judged.low_ms[concerned]}
-        none = np.empty(0, np.int64)
-        return (
-            Pairs(
-                row[concerned],
-                slot[concerned],
-                judged.inside[concerned],
-                judged.belief[concerned],
-                prev[concerned],
-                extra,
-            ),
-            none,
-            none,
+        keep = belief.inside | (after > odds(FOLLOWED))
+        told = np.flatnonzero(keep | known)
+        pairs = Pairs(
+            row[told],
+            slot[told],
+            belief.inside[told],
+            keep[told],
+            (after / (1 + after))[told],
+            prev[told],
+            belief.left_ms[told],
+            {"odds": after[told].astype(np.float32), "low_ms": belief.low_ms[told]},
         )
+        none = np.empty(0, np.int64)
+        return pairs, none, none
 
-
-FARTHEST_M = 300.0
+    def _pairs(self, rows: Rows, part: NDArray[np.intp]) -> tuple[Ints, Ints, Ints, Floats]:
+        """Row, slot, position in the stays and distance of all pairs that are near or were followed, by row and slot."""
+        stays = self._tables.stays
+        at, row = spans(self._near_begin[part], self._near_count[part])
+        near_key = row << 32 | self._near_slot[at]
+        old, old_row = stays.of(rows.dev)
+        old_key = old_row << 32 | stays.slot[old]
+        found = np.searchsorted(near_key, old_key)
+        found[found == len(near_key)] = 0
+        away = near_key[found] != old_key if len(near_key) else np.ones(len(old), np.bool_)
+        far = np.flatnonzero(away)
+        far_row, far_slot = old_row[far], stays.slot[old[far]]
+        far_m = (
+            self._tables.index.distances(far_slot, rows.lat[far_row], rows.lon[far_row]) if len(far) else np.empty(0)
+        )
+        prev = np.full(len(near_key), NEW)
+        prev[found[~away]] = old[~away]
+        key = np.concatenate((near_key, old_key[far]))
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        distance = np.concatenate((self._near_m[at], far_m))[order]
+        return key >> 32, key & 0xFFFFFFFF, np.concatenate((prev, old[far]))[order], distance

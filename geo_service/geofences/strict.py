@@ -25,7 +25,7 @@ class Strict:
         prev, lost = compare(row << 32 | slot, old_row << 32 | self._stays.slot[old], old)
         inside = np.ones(len(row), np.bool_)
         sure: Floats = np.ones(len(row))
-        return Pairs(row, slot, inside, sure, prev, {}), old_row[lost], old[lost]
+        return Pairs(row, slot, inside, inside, sure, prev, rows.time_ms[row], {}), old_row[lost], old[lost]
 
 
 def compare(key: Ints, old_key: Ints, old: Ints) -> tuple[Ints, NDArray[np.bool_]]:

@@ -37,14 +37,18 @@ class Rows(NamedTuple):
 class Pairs(NamedTuple):
     """(ping, fence) pairs that are followed after the ping, sorted by row and slot.
 
-    `prev` is the pair's position in the stays, or `NEW`; `extra` holds the columns that only this mode's stays have.
+    `inside` is what the mode says, opening hours aside; one not inside is told that it left, and dropped unless `keep`.
+    `prev` is the pair's position in the stays, or `NEW`; `left_ms` is when one that is no longer inside was first seen
+    outside; `extra` holds the columns that only this mode's stays have.
     """
 
     row: Ints
     slot: Ints
     inside: Mask
+    keep: Mask
     belief: Floats
     prev: Ints
+    left_ms: Ints
     extra: dict[str, NDArray[Any]]
 
 
@@ -127,6 +131,13 @@ class Tables:
             return []
         names = self.devices.names
         return as_events(sort_events(chunks, self.fences.rank, names if by_device else None), names, self.fences.about)
+
+    def belief(self, position: Ints) -> Floats:
+        """How sure it is that these pairs are inside; strict presence does not doubt."""
+        if not isinstance(self.stays, SteadyStays):
+            return np.ones(len(position))
+        odds = self.stays.odds[position].astype(np.float64)
+        return np.asarray(odds / (1 + odds), np.float64)
 
     def leave(self, position: Ints) -> None:
         """End these stays; the pairs are followed on."""

@@ -37,7 +37,7 @@ def steady(*fences):
 def test_a_stay_is_one_enter_and_one_exit():
     presence = steady()
     pings = [at(0, 200), at(30, 10), at(60, -10), at(90, 20), at(120, 200), at(150, 240)]
-    assert walk(presence, *pings) == [("enter", 30, "observed"), ("exit", 150, "observed")]
+    assert walk(presence, *pings) == [("enter", 30, "observed"), ("exit", 120, "observed")]
 
 
 def test_a_single_outlier_ends_no_stay():
