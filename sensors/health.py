@@ -133,7 +133,7 @@ class HealthWatch:
         zone(config.timezone or "UTC")
         self._leave_store(config.id)
         said = config.options.get("heartbeat_s", heartbeat_s)
-        usable = isinstance(said, int | float) and said > 0
+        usable = isinstance(said, int | float) and not isinstance(said, bool) and said > 0
         heartbeat_ms = round(said * 1000) if usable and said is not None else None
         self._setups[config.id] = Setup(config, store, hours, heartbeat_ms)
         self._stores.setdefault(store, []).append(config.id)

@@ -68,4 +68,4 @@ def problems(options: dict[str, Any]) -> list[str]:
     return [] if ends["from"] != ends["to"] else ["options.crossing: from and to are the same zone"]
 
 
-DECODER = Decoder("frigate", read, problems=problems)
+DECODER = Decoder("frigate", read, own_problems=problems)

@@ -63,4 +63,4 @@ def problems(options: dict[str, Any]) -> list[str]:
     return []
 
 
-DECODER = Decoder("home_assistant", read, problems=problems)
+DECODER = Decoder("home_assistant", read, own_problems=problems)

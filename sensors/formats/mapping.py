@@ -30,14 +30,14 @@ from sensors.readings import Reading
 
 _FIGURES = {"delta": ("in", "out"), "cumulative": ("in", "out"), "absolute": ("value",), "state": ("on",)}
 _PATHS = ("each", "line", "in", "out", "value", "on", "time", "from", "seq", "uptime_s", "battery_percent", "tamper")
-_NUMBERS = ("scale", "offset", "error")
+_NUMBERS = ("scale", "offset")
 _MAX_SEQ = 2**63 - 1
 _MAX_UPTIME_S = 10_000_000_000
 
 
 def read(payload: bytes, message: Message) -> list[Reading]:
     """The readings at the configured places."""
-    wrong = problems(message.config.options)
+    wrong = DECODER.problems(message.config.options)
     if wrong:
         raise ReadingError(wrong[0])
     body = json_body(payload)
@@ -92,11 +92,7 @@ def _figures(kind: str, found: dict[str, Any], place: Place) -> dict[str, Any]:
         scale, offset = (place.options.get(name, otherwise) for name, otherwise in (("scale", 1), ("offset", 0)))
         people = number(found["value"], "value") * scale + offset
         # A measure below its zero (CO₂ of an empty room) is nobody.
-        error = place.options.get("error")
-        return {
-            "value": _between(max(people, 0.0), "value", MAX_DELTA),
-            "error": None if error is None else float(error),
-        }
+        return {"value": _between(max(people, 0.0), "value", MAX_DELTA)}
     configured = [name for name in ("in", "out") if place.options.get(name) is not None]
     if kind == "cumulative":
         for name in configured:
@@ -131,11 +127,11 @@ def problems(options: dict[str, Any]) -> list[str]:
     for name in _NUMBERS:
         value = options.get(name)
         usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e9
-        if value is not None and not (usable and (name != "error" or value > 0)):
-            found.append(f"options.{name}: must be a number{' above zero' if name == 'error' else ''}")
+        if value is not None and not usable:
+            found.append(f"options.{name}: must be a number")
     if options.get("otherwise") not in {None, "heartbeat"}:
         found.append('options.otherwise: may only be "heartbeat"')
     return found
 
 
-DECODER = Decoder("mapping", read, problems=problems)
+DECODER = Decoder("mapping", read, own_problems=problems)

@@ -54,8 +54,12 @@ class Decoder(NamedTuple):
     read: Read
     heartbeat_s: float | None = None
     """How often such a sensor speaks at the least when nothing happens, where its make says so."""
-    problems: Callable[[dict[str, Any]], list[str]] = _nothing
-    """What is wrong with a sensor's options, for the check of a site; empty where nothing is."""
+    own_problems: Callable[[dict[str, Any]], list[str]] = _nothing
+    """What is wrong with the options that only this format has."""
+
+    def problems(self, options: dict[str, Any]) -> list[str]:
+        """What is wrong with a sensor's options, for the check of a site; empty where nothing is."""
+        return [*_common_problems(options), *self.own_problems(options)]
 
     def decode(
         self, payload: bytes, topic: str, config: SensorConfig, *, received_ms: int = 0, retained: bool = False
@@ -86,13 +90,33 @@ class Decoder(NamedTuple):
 
 
 def _adapt(reading: Reading, config: SensorConfig, *, retained: bool) -> Reading:
-    """The options that every format has: other names for lines, and states that mean their opposite."""
+    """The options that every format has: `aliases` for lines, `invert_states`, and the `error` of people counted."""
     changes: dict[str, Any] = {}
     if retained:
         changes["retained"] = True
-    aliases, inverted = config.options.get("aliases"), config.options.get("invert_states")
+    aliases, inverted, error = (config.options.get(name) for name in ("aliases", "invert_states", "error"))
     if isinstance(aliases, dict) and isinstance(aliases.get(reading.line), str):
         changes["line"] = aliases[reading.line]
     if reading.kind == "state" and isinstance(inverted, list) and reading.line in inverted:
         changes["value"] = 1.0 - (reading.value or 0.0)
+    if reading.kind == "absolute" and reading.error is None and not _common_problems({"error": error}):
+        changes["error"] = None if error is None else float(error)
     return msgspec.structs.replace(reading, **changes) if changes else reading
+
+
+def _common_problems(options: dict[str, Any]) -> list[str]:
+    found = []
+    aliases, error = options.get("aliases"), options.get("error")
+    if aliases is not None and not (
+        isinstance(aliases, dict) and all(isinstance(name, str) and 0 < len(name) <= 64 for name in aliases.values())
+    ):
+        found.append('options.aliases: must be an object of names, such as {"Line 0": "north"}')
+    for name in ("invert_states", "ignore_lines"):
+        lines = options.get(name)
+        if lines is not None and not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
+            found.append(f"options.{name}: must be a list of lines")
+    for name, value in (("error", error), ("heartbeat_s", options.get("heartbeat_s"))):
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1e9
+        if value is not None and not usable:
+            found.append(f"options.{name}: must be a number above zero")
+    return found

@@ -186,4 +186,4 @@ def problems(options: dict[str, Any]) -> list[str]:
     ]
 
 
-DECODER = Decoder("senml", read, problems=problems)
+DECODER = Decoder("senml", read, own_problems=problems)

@@ -234,6 +234,13 @@ def test_lines_may_be_given_other_names():
     assert sensor.send(xovis_logics(1, 2, 0))[0].line == "north"
 
 
+def test_what_a_camera_sees_takes_the_error_that_its_owner_gives_it():
+    sensor = Sensor("frigate", role="camera", options={"error": 2})
+    assert sensor.read("3", "frigate/hall/person")[0].error == 2.0
+    own = Sensor("native", role="camera", options={"error": 2})
+    assert own.read({"kind": "absolute", "value": 3, "error": 1})[0].error == 1.0
+
+
 def test_a_shelly_button_has_no_state():
     assert Sensor("shelly").read({"id": 0, "state": None}, "shelly/status/input:0")[0].kind == "heartbeat"
 
