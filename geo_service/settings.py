@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Purposes that count as agreed to until a person says otherwise (the app asks); `none` for opt-in only."""
     checkpoint_s: float = 5.0
     """Seconds between checkpoints at the least; after a crash so much of the log is folded again."""
+    home_assistant: str | None = None
+    """Prefix of Home Assistant's MQTT discovery, mostly `homeassistant`; without one nothing is announced to it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged, on standard error."""
 

@@ -81,6 +81,8 @@ def _shared(settings: Settings) -> list[str]:
 
 def _rules(settings: Settings) -> list[str]:
     rules = ["--presence", settings.presence, "--consent", settings.consent or "none"]
+    if settings.home_assistant:
+        rules += ["--home-assistant", settings.home_assistant]
     return rules if settings.site is None else [*rules, "--site", str(settings.site)]
 
 

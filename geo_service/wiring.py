@@ -8,9 +8,12 @@ from contextlib import closing
 from typing import Any
 
 import structlog
+from paho.mqtt.client import topic_matches_sub
 
+from geo_service import __version__
 from geo_service.catalogue.documents import Sensor, Store
 from geo_service.catalogue.site import Site, decode_document, encode_document
+from geo_service.delivery.announcer import Announcer
 from geo_service.delivery.deliver import deliver
 from geo_service.delivery.mqtt_publisher import MqttPublisher
 from geo_service.delivery.mqtt_reader import MqttReader
@@ -31,7 +34,9 @@ from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.worker_counts import WorkerCounts
 
 _log = structlog.get_logger(__name__)
-PING_TOPICS = ("geo/v1/ping/+", "owntracks/+/+", "owntracks/+/+/event")
+SENSOR_TOPICS = "geo/v1/sensor/+"
+TOPICS = ("geo/v1/ping/+", "owntracks/+/+", "owntracks/+/+/event", SENSOR_TOPICS)
+"""What is listened to whatever the site says: a sensor that nobody configured is told of, too."""
 _REFRESH_S = 1.0
 
 
@@ -131,18 +136,24 @@ def run_worker(settings: Settings) -> None:
     client_id = f"{settings.prefix.rstrip(':')}-worker"
     ingest = Ingest(log, client_id, now_ms, counts.add)
 
-    def topics(directory: SensorDirectory) -> None:
+    announcer = _announcer(settings, broker, client_id)
+
+    def changed(directory: SensorDirectory) -> None:
         ingest.use(directory)
-        reader.set_topics(sorted({*PING_TOPICS, *directory.by_topic}))
+        # A broker may deliver twice what two subscriptions match.
+        others = (topic for topic in directory.by_topic if not topic_matches_sub(SENSOR_TOPICS, topic))
+        reader.set_topics(sorted({*TOPICS, *others}))
+        if announcer is not None:
+            announcer.announce(directory.stores, directory.sensors)
 
     reader = MqttReader(
         broker,
         client_id=client_id,
-        topics=PING_TOPICS,
+        topics=TOPICS,
         on_batch=ingest.take_batch,
         on_refused=ingest.refused,
     )
-    directory = Directory(catalogue, topics)
+    directory = Directory(catalogue, changed)
     directory.refresh()
     folding = Folding(
         log,
@@ -162,6 +173,12 @@ def run_worker(settings: Settings) -> None:
 
 
 Role = Callable[[threading.Event], None]
+
+
+def _announcer(settings: Settings, broker: str, client_id: str) -> Announcer | None:
+    if not settings.home_assistant:
+        return None
+    return Announcer(MqttPublisher(broker, client_id=f"{client_id}-announce"), settings.home_assistant, __version__)
 
 
 def _delivering(log: RedisLog, broker: str, client_id: str, offers: RecentOffers) -> Role:

@@ -23,6 +23,7 @@ REDIS = [
 RULES = [
     click.option("--mqtt", metavar="URL", help="MQTT broker [GEO_MQTT]."),
     click.option("--presence", type=click.Choice(["strict", "steady"]), help="Geofence rule [GEO_PRESENCE, steady]."),
+    click.option("--home-assistant", metavar="PREFIX", help="Announce stores to Home Assistant [GEO_HOME_ASSISTANT]."),
     click.option("--consent", help="Purposes assumed to be agreed to [GEO_CONSENT, location,offers]."),
 ]
 LISTEN = [

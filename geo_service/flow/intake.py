@@ -66,6 +66,8 @@ class SensorDirectory:
     """Who publishes where, and in which format: by topic and by id."""
 
     def __init__(self, sensors: Mapping[str, Sensor], stores: Mapping[str, Store]) -> None:
+        self.sensors = sensors
+        self.stores = stores
         self.by_topic: dict[str, tuple[Sensor, SensorConfig, Decoder]] = {}
         self.by_id: dict[str, tuple[Sensor, SensorConfig, Decoder]] = {}
         for sensor in sensors.values():
