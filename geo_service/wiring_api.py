@@ -57,7 +57,7 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
         wrong: dict[str, str | None] = {"redis": None, "worker": None}
         try:
             if worker_counts.all() is None:
-                wrong["worker"] = "no worker has said anything for a minute"
+                wrong["worker"] = "no worker has said anything for ten seconds"
         except GeoServiceError as error:
             wrong["redis"] = str(error)
         return wrong

@@ -114,7 +114,8 @@ class Folding:
         for output in said:
             line = outputs.encode(output)
             lines.append(line)
-            self._count(type(output).__name__.lower(), 1)
+            # `rejected` counts what the border refused; only some of that is told.
+            self._count("told_rejected" if isinstance(output, outputs.Rejected) else type(output).__name__.lower(), 1)
             if isinstance(output, outputs.Occupancy):
                 current[f"occupancy:{output.store}" + (f"/{output.zone}" if output.zone else "")] = line
             elif isinstance(output, outputs.Sensor):

@@ -53,7 +53,7 @@ KEYS = (
     Key("people", "{accounts}:people", "hash", "login → role, stores and password hash of somebody who works here", True, "until removed"),
     Key("recent_offers", "{offers}:recent:<device>", "zset", "the device's newest decided offers by time", True, "30 days after the last", True),
     Key("session", "{accounts}:session:<hash>", "string", "SHA-256 of a session's token → who logged in, and when", True, "12 h after it was last used", True),
-    Key("worker_counts", "{log}:counts:<worker>", "string", "JSON of a worker's counters", False, "1 min after the worker's last word", True),
+    Key("worker_counts", "{log}:counts:<worker>", "string", "JSON of a worker's counters", False, "10 s after the worker's last word", True),
     Key("limit", "{limits}:<subject>", "hash", "what is left in a token bucket, and since when", True, "until the bucket is full again", True),
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ import msgspec
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import Keys
 
-_COUNTS_S = 60
+_COUNTS_S = 10
 
 
 class WorkerCounts:
@@ -23,7 +23,7 @@ class WorkerCounts:
             self._client.set(self._keys("worker_counts", worker=worker), msgspec.json.encode(counts), ex=_COUNTS_S)
 
     def all(self, worker: str = "worker") -> dict[str, int] | None:
-        """The newest counters; None when the worker has said nothing for a minute."""
+        """The newest counters; None when the worker has said nothing for ten seconds."""
         with reaching(self._client):
             found = self._client.get(self._keys("worker_counts", worker=worker))
         return None if found is None else msgspec.json.decode(found, type=dict[str, int])
