@@ -32,7 +32,6 @@ class Arrivals(NamedTuple):
     duplicate: Ints
     skewed: Ints
     too_old: Ints
-    held: Ints
 
 
 def judge(batch: PingBatch, logged_ms: int, devices: Devices) -> Arrivals:
@@ -56,7 +55,6 @@ def judge(batch: PingBatch, logged_ms: int, devices: Devices) -> Arrivals:
         place[time_ms == newest_ms],
         np.flatnonzero(skewed),
         np.flatnonzero(old),
-        np.empty(0, np.int64),
     )
 
 

@@ -2,18 +2,19 @@
 
 import numpy as np
 
-from geo_service.geofences.arrivals import AHEAD_MS, OLDEST_MS
-from geo_service.geofences.devices import NEVER, Devices
+from geo_service.geofences.arrivals import OLDEST_MS
+from geo_service.geofences.devices import NEVER
 from geo_service.geofences.events import CHANGED, DWELL, ENTER, EXIT, OBSERVED, SILENCE
 from geo_service.geofences.fences import NO_DWELL
+from geo_service.geofences.leaps import FORGOTTEN_MS
 from geo_service.geofences.stays import OUT, SteadyStays
 from geo_service.geofences.tables import Ints, Tables
 from geo_service.geofences.timers import Timer
 
 GUESSED = 0.5
 """Confidence of an exit that nobody saw."""
-DEVICE_KEPT_MS = OLDEST_MS + AHEAD_MS
-"""After so long, whatever a device sent before its newest ping would be refused as too old anyway."""
+DEVICE_KEPT_MS = OLDEST_MS + FORGOTTEN_MS
+"""After so long, a ping from before a device's newest one is refused as too old, and a later one leaps from nowhere."""
 SWEEP_MS = 3_600_000
 _LATER = np.iinfo(np.int64).max
 
@@ -174,11 +175,13 @@ def _turn_hours(tables: Tables, at_ms: int) -> None:
     tables.dwells.add(Timer(at_ms + dwell_ms[asked], dev[enters], slot[enters], time_ms[enters]))
 
 
-def forget_absent(devices: Devices, now_ms: int) -> None:
-    """Release devices that are nowhere, and from which nothing late could still be taken; looks once an hour."""
+def forget_absent(tables: Tables, now_ms: int) -> None:
+    """Release devices that are nowhere, and whose next ping will be judged the same without them; looks once an hour."""
+    devices = tables.devices
     if now_ms < devices.swept_ms + SWEEP_MS:
         return
     devices.swept_ms = now_ms
-    absent = (devices.count[: devices.size] == 0) & (devices.logged_ms[: devices.size] < now_ms - DEVICE_KEPT_MS)
+    absent = (devices.count[: devices.size] == 0) & (devices.newest_ms[: devices.size] < now_ms - DEVICE_KEPT_MS)
     for place in np.flatnonzero(absent).tolist():
         devices.release(place)
+        tables.held.pop(place, None)

@@ -23,6 +23,7 @@ from geo_service.geofences import arrivals
 from geo_service.geofences.due import forget_absent, run_due
 from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Event
 from geo_service.geofences.fences import NO_DWELL
+from geo_service.geofences.leaps import Fix, Fixes, leaps
 from geo_service.geofences.settle import settle
 from geo_service.geofences.shapes import read_shape
 from geo_service.geofences.stays import OUT
@@ -154,6 +155,9 @@ class Presence:
         events = self.tick(logged_ms)
         logged_ms = self._now_ms
         judged = arrivals.judge(batch, logged_ms, self._tables.devices)
+        held = np.empty(0, np.int64)
+        if self.mode == "steady":
+            judged, held = self._hold(batch, judged)
         at, dev = judged.rows, judged.dev
         rows = Rows(
             at,
@@ -169,14 +173,23 @@ class Presence:
             for part in arrivals.rounds(dev) if judged.repeats else [np.arange(len(dev))]:
                 turn = rows.take(part) if judged.repeats else rows
                 settle(self._tables, turn, *view.follow(turn, part), logged_ms)
-        return Step(
-            events + self._tables.told(), judged.late, judged.duplicate, judged.skewed, judged.too_old, judged.held
-        )
+        return Step(events + self._tables.told(), judged.late, judged.duplicate, judged.skewed, judged.too_old, held)
+
+    def _hold(self, batch: PingBatch, judged: arrivals.Arrivals) -> tuple[arrivals.Arrivals, Ints]:
+        """Set rows aside whose fix leaps; they count as arrived all the same."""
+        tables, at, dev = self._tables, judged.rows, judged.dev
+        fixes = Fixes(judged.time_ms, batch.lat[at], batch.lon[at], batch.accuracy_m[at])
+        holds = leaps(tables.devices, tables.held, dev, fixes)
+        if not holds.any():
+            return judged, np.empty(0, np.int64)
+        np.maximum.at(tables.devices.newest_ms, dev[holds], judged.time_ms[holds])
+        kept = judged._replace(rows=at[~holds], dev=dev[~holds], time_ms=judged.time_ms[~holds])
+        return kept, at[holds]
 
     def tick(self, now_ms: int) -> list[Event]:
         """Settle whatever is due by now: dwells, silence, doubts that have lasted, hours that begin or end."""
         self._now_ms = max(now_ms, self._now_ms)
-        forget_absent(self._tables.devices, self._now_ms)
+        forget_absent(self._tables, self._now_ms)
         due_ms = self.next_due_ms()
         if due_ms is None or due_ms > self._now_ms:
             return []
@@ -203,6 +216,7 @@ class Presence:
         events += tables.told()
         tables.stays.drop(position, places[owner])
         tables.devices.release(place)
+        tables.held.pop(place, None)
         return events
 
     def inside(self, fence_id: str) -> int:
@@ -234,6 +248,7 @@ class Presence:
                 "slots": tables.fences.slot_of,
                 "dwells": tables.dwells.dump(),
                 "doubts": tables.doubts.dump(),
+                "held": tables.held,
             }
         )
 
@@ -264,6 +279,7 @@ class Presence:
         tables.recount()
         tables.dwells = Timers.load(dumped["dwells"])
         tables.doubts = Timers.load(dumped["doubts"])
+        tables.held = {place: Fix(*fix) for place, fix in dumped["held"].items()}
         tables.quiet_until_ms = dumped["quiet_until_ms"]
         return presence
 

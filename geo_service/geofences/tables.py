@@ -9,6 +9,7 @@ from geo_service.geofences.devices import Devices
 from geo_service.geofences.events import NO_DURATION, Chunk, Event, as_events, sort_events
 from geo_service.geofences.fences import Fences
 from geo_service.geofences.index import FenceIndex
+from geo_service.geofences.leaps import Fix
 from geo_service.geofences.stays import OUT, Stays, SteadyStays
 from geo_service.geofences.timers import Timers
 
@@ -66,6 +67,8 @@ class Tables:
         self.stays: Stays = SteadyStays(self.devices) if mode == "steady" else Stays(self.devices)
         self.dwells = Timers()
         self.doubts = Timers()
+        self.held: dict[int, Fix] = {}
+        """Fixes that wait for another to agree with them, by device place (steady presence)."""
         self.quiet_until_ms = 0
         """Nobody falls silent before this instant."""
         self._sheet: list[Chunk] = []

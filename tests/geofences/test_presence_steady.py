@@ -10,13 +10,13 @@ NOON = 1_780_000_000_000
 METRE = 1 / 111_320
 """Degrees at the equator."""
 SHOP = Fence(
-    id="shop", geometry={"type": "Point", "coordinates": [0, 0]}, radius_m=50, store="s1", role="store", dwell_s=120
+    id="shop", geometry={"type": "Point", "coordinates": [10, 0]}, radius_m=50, store="s1", role="store", dwell_s=120
 )
 
 
 def at(seconds, metres, accuracy_m=10.0, device="d1"):
     """A ping so many metres east of the shop's middle."""
-    return (device, NOON + seconds * 1000, 0.0, metres * METRE, accuracy_m, math.nan, math.nan, 0)
+    return (device, NOON + seconds * 1000, 0.0, 10 + metres * METRE, accuracy_m, math.nan, math.nan, 0)
 
 
 def walk(presence, *pings):
