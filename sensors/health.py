@@ -160,10 +160,13 @@ class HealthWatch:
         vitals = self._vitals[sensor]
         events = self._lapse(sensor, now_ms)
         vitals.heard_ms = now_ms
-        events += self._end(sensor, "silent", now_ms, "it is heard again")
+        was_silent = self._end(sensor, "silent", now_ms, "it is heard again")
+        events += was_silent
         if is_refusal_over(vitals, now_ms):
             events += self._end(sensor, "rejected", now_ms, "its messages can be read again")
         for reading in readings:
+            if reading.kind == "heartbeat" and not reading.retained:
+                learn_beat(vitals, now_ms, after_silence=bool(was_silent))
             events += self._judge(sensor, reading, now_ms)
         self._count_today(sensor, counted, now_ms)
         events += self._moved(sensor, counted, now_ms)
@@ -214,8 +217,6 @@ class HealthWatch:
 
     def _judge(self, sensor: str, reading: Reading, now_ms: int) -> list[HealthEvent]:
         vitals = self._vitals[sensor]
-        if reading.kind == "heartbeat" and not reading.retained:
-            learn_beat(vitals, now_ms)
         events = []
         wrong = judge_clock(vitals, reading)
         if wrong and reading.to_ms is not None:
@@ -253,7 +254,7 @@ class HealthWatch:
         if people and setup.config.role == "door":
             for other in self._stores[setup.store]:
                 if other != sensor:
-                    self._vitals[other].others_since += people
+                    _others_moved(self._vitals[other], counted)
         for neighbour in self._stores[setup.store] if people else [sensor]:
             events += self._judge_stuck(neighbour, now_ms)
         return events
@@ -355,6 +356,17 @@ class HealthWatch:
         if not vitals.conditions:
             vitals.live_ms = now_ms
         return [HealthEvent(sensor, vitals.state, now_ms, f"{detail}, after {_duration(now_ms - began_ms)}")]
+
+
+def _others_moved(vitals: Vitals, counted: Iterable[Counted | Observed]) -> None:
+    """A neighbour counted; people of a long window are only held against a sensor that has not moved since it began."""
+    for one in counted:
+        if isinstance(one, Counted):
+            since_ms = one.at_ms if one.backfill is None else one.backfill[0]
+            if (vitals.moved_ms or vitals.known_ms) <= since_ms:
+                vitals.others_since += one.ins + one.outs
+            else:
+                vitals.others_before += one.ins + one.outs
 
 
 def _changes(vitals: Vitals, counted: Iterable[Counted | Observed]) -> int:

@@ -19,7 +19,10 @@ _BEHIND_READINGS = 3
 _BATTERY_LOW = 0.15
 _BATTERY_WELL = 0.25
 _BEATS = 5
+_REGULAR_BEATS = 3
 _SHORTEST_BEAT_MS = 30_000
+# Heartbeats closer than this came together.
+_ONE_MESSAGE_MS = 1_000
 _HOUR_MS = 3_600_000
 # A sensor that alternates between good and bad messages is rejected until it has been good for this long.
 _FLAPS = 3
@@ -65,14 +68,18 @@ class Vitals(msgspec.Struct, omit_defaults=True):
         return next((state for state in STATES if state in self.conditions), "live")
 
     def interval_ms(self) -> int | None:
-        """The usual time between its heartbeats, once three have come: the median, so that an outage teaches nothing."""
-        return sorted(self.beats_ms)[len(self.beats_ms) // 2] if len(self.beats_ms) >= 2 else None
+        """The usual time between its heartbeats, if it has one: some makes say "nothing new" at any odd moment."""
+        if len(self.beats_ms) < _REGULAR_BEATS:
+            return None
+        usual = sorted(self.beats_ms)[len(self.beats_ms) // 2]
+        regular = sum(abs(beat - usual) <= usual // 4 for beat in self.beats_ms)
+        return max(usual, _SHORTEST_BEAT_MS) if regular >= _REGULAR_BEATS else None
 
 
-def learn_beat(vitals: Vitals, now_ms: int) -> None:
-    """A heartbeat came."""
-    if vitals.beat_ms is not None:
-        vitals.beats_ms = [*vitals.beats_ms, max(now_ms - vitals.beat_ms, _SHORTEST_BEAT_MS)][-_BEATS:]
+def learn_beat(vitals: Vitals, now_ms: int, *, after_silence: bool) -> None:
+    """A heartbeat came; the time since the one before teaches how often, unless the sensor had been away."""
+    if vitals.beat_ms is not None and not after_silence and now_ms - vitals.beat_ms >= _ONE_MESSAGE_MS:
+        vitals.beats_ms = [*vitals.beats_ms, now_ms - vitals.beat_ms][-_BEATS:]
     vitals.beat_ms = now_ms
 
 

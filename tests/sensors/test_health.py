@@ -93,6 +93,26 @@ def test_two_missed_heartbeats_are_silence_at_any_hour():
     assert event.state == "silent"
 
 
+def test_heartbeats_at_odd_moments_are_not_a_rhythm():
+    shop = Shop(door())
+    at_ms = START
+    for pause in (30, 700, 31, 800, 29, 400, 90):
+        at_ms += pause * SECOND
+        assert shop.send(at_ms, kind="heartbeat") == []
+        assert shop.send(at_ms, kind="heartbeat") == [], "twice in one message"
+    assert shop.watch.tick(at_ms + 15 * MINUTE - 1) == []
+    assert states(shop.watch.tick(at_ms + 15 * MINUTE)) == ["silent"]
+
+
+def test_an_outage_and_a_lost_heartbeat_teach_no_other_rhythm():
+    shop = Shop(door())
+    at_ms = START
+    for pause in (60, 60, 60, 60, 120, 60, 3 * 3600, 60):
+        at_ms += pause * SECOND
+        shop.send(at_ms, kind="heartbeat")
+    assert states(shop.watch.tick(at_ms + 126 * SECOND)) == ["silent"]
+
+
 def test_a_rare_heartbeat_replaces_the_fifteen_minutes():
     shop = Shop(door(), heartbeat_s=12.5 * 3600)
     shop.send(START)
@@ -178,6 +198,25 @@ def test_a_camera_whose_number_never_changes_is_stuck_and_counts_for_nobody():
         events += shop.send(START + minute * MINUTE, "a", ins=10)
         events += shop.send(START + minute * MINUTE, "cam", kind="absolute", value=7.0)
     assert [(event.sensor, event.state) for event in events] == [("cam", "stuck")]
+
+
+def test_an_hours_worth_of_people_at_once_does_not_make_a_neighbour_stuck():
+    shop = Shop(door("a"), door("b"))
+    for hour in range(12):
+        at_ms = START + hour * HOUR
+        for sensor, offset in (("a", 0), ("b", 20 * MINUTE)):
+            window = {"from_ms": at_ms + offset - HOUR, "to_ms": at_ms + offset}
+            told = shop.send(at_ms + offset, sensor, ins=300, **window)
+            assert "stuck" not in states(told)
+    stuck = [
+        event
+        for hour in (13, 14, 15)
+        for event in shop.send(
+            START + hour * HOUR, "a", ins=300, from_ms=START + (hour - 1) * HOUR, to_ms=START + hour * HOUR
+        )
+        + shop.send(START + hour * HOUR, "b")
+    ]
+    assert ("b", "stuck") in [(event.sensor, event.state) for event in stuck]
 
 
 def test_what_others_counted_while_a_sensor_was_away_does_not_make_it_stuck():
