@@ -100,7 +100,7 @@ def _refuse(campaign: Campaign, crossing: Crossing, store: Store, world: World, 
         return "live", reason
     if (reason := outside_hours(campaign, store, now_ms)) is not None:
         return "hours", reason
-    if crossing.mock:
+    if crossing.mock and campaign.audience.get("mock") is not True:
         return "audience", "the phone's location is simulated"
     if (reason := out_of_stock(campaign, store, world.stock)) is not None:
         return "stock", reason

@@ -141,6 +141,12 @@ def test_a_store_that_nothing_measures_is_not_held_back():
     assert ask(world(BREAD, occupancy=None), crossing()).offers[0].decision == "sent"
 
 
+def test_a_campaign_may_take_in_phones_whose_location_is_simulated():
+    assert ask(world(BREAD), crossing(mock=True)).offers[0].reason.startswith("audience: ")
+    taking_all = change(BREAD, audience={"mock": True})
+    assert ask(world(taking_all), crossing(mock=True)).offers[0].decision == "sent"
+
+
 def test_a_trigger_makes_at_most_one_offer_and_the_higher_priority_wins():
     better = change(BREAD, id="cake", name="Cake", priority=5)
     offers = {offer.campaign: offer for offer in ask(world(BREAD, better), crossing()).offers}
