@@ -10,6 +10,9 @@ nearer than a corner                             the edge may pass through: its 
 outside, nearer than a corner and NEAR_M         the cell is near
 ```
 
+A point's cell is found at the finest resolution, and the coarser ones are its parents. As H3's hexagons do not nest exactly,
+what counts as a coarse cell is not the hexagon but all the finest cells below it, which reach a little farther (`_corner`).
+
 A shape that is too large, too near a pole, or on the edge of a face goes the slow way round (`wide_cover.py`), to the same
 result. Every doubt goes to the safe side: a full or empty cell may be called an edge cell, never the other way round.
 """
@@ -40,7 +43,6 @@ NEAR_M = 40.0
 FINEST, COARSEST = 11, 6
 """Resolutions of the quick way: cells 50 m and 6.5 km across."""
 _MOST_CELLS = 64
-_CORNER = 1 / np.sqrt(3)
 _ROW = np.sqrt(3) / 2
 _SLACK = 2e-4
 """Units that single precision and rounding may cost."""
@@ -92,6 +94,15 @@ class _Lattice(NamedTuple):
     a: Floats
     b: Floats
     vectors: Floats
+
+
+def _corner(res: int) -> float:
+    """How far the finest cells below a cell reach from its middle, at most; in units.
+
+    A hexagon's corner is at 1/√3; a child's middle is at most 1/√7 from its parent's, and it is √7 times smaller.
+    """
+    levels = FINEST - res
+    return float(sum(7 ** (-(level + 1) / 2) for level in range(levels)) + 7 ** (-levels / 2) / np.sqrt(3))
 
 
 def cover(shapes: Sequence[Shape]) -> Cover:
@@ -156,7 +167,7 @@ def _plan(boxes: Floats) -> tuple[Ints, Ints]:
     res = np.zeros(len(boxes), np.int64)
     for candidate in range(COARSEST, FINEST + 1):
         unit_m = _UNIT_M * tilt**1.5 / 7 ** (candidate / 2)
-        margin = 2 * (_CORNER * unit_m + NEAR_M)
+        margin = 2 * (_corner(candidate) * unit_m + NEAR_M)
         count = (width + margin) * (height + margin) * _FILLED / (_ROW * unit_m**2)
         res[(count <= _MOST_CELLS) & (bend_m <= _MOST_BEND * unit_m)] = candidate
     res[np.abs(boxes[:, 1::2]).max(axis=1) > _HIGHEST_LATITUDE] = 0
@@ -180,7 +191,7 @@ def _quick(shapes: Sequence[Shape], boxes: Floats, face: int, res: int) -> tuple
         distance = _circle_distances([shape for shape in shapes if isinstance(shape, Circle)], frame, points)
     else:
         distance = _polygon_distances([shape for shape in shapes if isinstance(shape, Polygons)], frame, points)
-    corner = (_CORNER + frame.slack)[points.owner]
+    corner = (_corner(res) + frame.slack)[points.owner]
     least_m = frame.least_m[points.owner]
     beyond = np.abs(distance) - corner
     touching, full = distance <= corner, distance <= -corner
@@ -204,7 +215,7 @@ def _frame(boxes: Floats, face: int, res: int) -> _Frame:
     # The plane leans away from the sphere: a unit is shorter on the way to the face's centre than across.
     least_m, most_m = unit * tilt**2 * _LEAST_RADIUS_M * 0.999, unit * tilt * _MOST_RADIUS_M * 1.001
     slack = _SLACK + _bend_m(boxes) / least_m
-    margin = _CORNER + slack + NEAR_M / least_m
+    margin = _corner(res) + slack + NEAR_M / least_m
     box = np.stack(
         (x.min(axis=0) - margin, y.min(axis=0) - margin, x.max(axis=0) + margin, y.max(axis=0) + margin), axis=1
     )

@@ -49,13 +49,22 @@ def repaired(parts: Sequence[Rings], faults: list[Fault]) -> shapely.Geometry:
         ShapeError: it can be read in two ways, or nothing is left.
     """
     numbers = range(len(parts)) if len(parts) > 1 else (None,)
+    before = len(faults)
     _bound_crossings([ring for rings in parts for ring in rings])
     regions = [_polygon(rings, number, faults) for number, rings in zip(numbers, parts, strict=True)]
     whole = shapely.union_all(regions)
     lost = sum(region.area for region in regions) - whole.area
     if lost > 1e-9 * whole.area:
         faults.append(Fault("polygons overlap; joined into one"))
+    elif len(faults) == before and not _cut_at_antimeridian(parts):
+        faults.append(Fault("polygons share an edge; joined into one"))
     return whole
+
+
+def _cut_at_antimeridian(parts: Sequence[Rings]) -> bool:
+    """Whether polygons meet at 180°, where RFC 7946, section 3.1.9, wants a shape to be cut."""
+    west, east = (np.array([limit(rings[0][:, 0]) for rings in parts]) for limit in (np.min, np.max))
+    return bool((west == 180).any() and (east == 180).any())
 
 
 def _polygon(rings: Rings, number: int | None, faults: list[Fault]) -> shapely.Geometry:

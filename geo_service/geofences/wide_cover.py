@@ -19,8 +19,8 @@ from geo_service.geofences.earth import MEAN_M, RADIANS, Floats, unit_vectors
 from geo_service.geofences.shapes import Circle, Polygons, Shape
 
 _MOST_CELLS = 100
-# Descendants reach over the edge of a hexagon; Gosper's island, their limit, by a sixth of its radius.
-_OVERHANG = 1.35
+# The cells below a cell reach over its corners, in a regular grid by 5 % (see `cover.py`).
+_OVERHANG = 1.08
 _ELLIPSOID = 0.006
 """How far a distance on the sphere may be from the true one, relative."""
 
@@ -51,7 +51,7 @@ def wide_cover(shape: Shape, near_m: float, finest: int) -> WideCover:
     kept: list[int] = []
     for res in range(finest + 1):
         discs = _discs(cells)
-        held = _reach(shape, geometry, discs._replace(radius=discs.radius * _OVERHANG), near_m)
+        held = _reach(shape, geometry, discs, near_m)
         close = [cell for cell, wanted in zip(cells, held.tolist(), strict=True) if wanted]
         if res and len(close) > _MOST_CELLS:
             break
@@ -66,14 +66,14 @@ def wide_cover(shape: Shape, near_m: float, finest: int) -> WideCover:
 
 
 def _discs(cells: list[int]) -> _Discs:
-    """Each cell within a disc."""
+    """A disc around each cell and the cells below it."""
     centres = np.array([h3.cell_to_latlng(cell) for cell in cells])
     vectors = unit_vectors(centres[:, 0], centres[:, 1])
     radius = np.empty(len(cells))
     for number, cell in enumerate(cells):
         corners = unit_vectors(*np.array(h3.cell_to_boundary(cell)).T)
         straight = np.linalg.norm(corners - vectors[:, number, None], axis=0).max()
-        radius[number] = 2 * np.arcsin(straight / 2) * (1 + 1e-6) + 1e-12
+        radius[number] = 2 * np.arcsin(straight / 2) * _OVERHANG
     return _Discs(centres[:, 0], centres[:, 1], radius)
 
 

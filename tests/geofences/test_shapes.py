@@ -76,6 +76,7 @@ def test_a_point_with_a_radius_is_a_circle():
         (polygon(SQUARE), 20, "radius_m has no effect on a Polygon"),
         ({"type": "GeometryCollection", "geometries": [polygon(SQUARE)]}, None, "a GeometryCollection of one"),
         (multi([SQUARE], [[[x + 2, y] for x, y in SQUARE]]), None, "polygons overlap; joined into one"),
+        (multi([SQUARE], [[[x + 4, y] for x, y in SQUARE]]), None, "polygons share an edge; joined into one"),
     ],
 )
 def test_an_unambiguous_fault_is_repaired_and_reported_with_its_place(geometry, radius_m, fault):
