@@ -5,7 +5,9 @@ A cell is judged by a box of latitude and longitude around it, so the verdict is
 A few milliseconds a shape: for the few that `cover.py` cannot take.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain
 from typing import NamedTuple
 
 import h3.api.basic_int as h3
@@ -47,34 +49,36 @@ def wide_cover(shape: Shape, near_m: float, finest: int) -> WideCover:
         shapely.prepare(geometry := shape.geometry)
     else:
         geometry = None
-    cells: list[int] = h3.get_res0_cells()
-    kept: list[int] = []
+    cells, discs = _world()
+    kept, around = cells, discs
     for res in range(finest + 1):
-        discs = _discs(cells)
-        held = _reach(shape, geometry, discs, near_m)
-        close = [cell for cell, wanted in zip(cells, held.tolist(), strict=True) if wanted]
+        close = np.flatnonzero(_reach(shape, geometry, discs, near_m))
         if res and len(close) > _MOST_CELLS:
             break
-        kept = close
+        kept, around = [cells[number] for number in close.tolist()], _Discs(*(column[close] for column in discs))
         cells = [child for cell in kept for child in h3.cell_to_children(cell)]
-    discs = _discs(kept)
-    near = _reach(shape, geometry, discs, near_m)
-    touching, full = _reach(shape, geometry, discs, 0.0), _holds(shape, geometry, discs)
-    res = h3.get_resolution(kept[0])
-    keys = tagged(np.array([key_of(cell) for cell in kept], np.int64), res)
-    return WideCover(keys[near], full.astype(np.int32)[near], ~touching[near])
+        discs = _discs(cells)
+    touching, full = _reach(shape, geometry, around, 0.0), _holds(shape, geometry, around)
+    keys = tagged(np.array([key_of(cell) for cell in kept], np.int64), h3.get_resolution(kept[0]))
+    return WideCover(keys, full.astype(np.int32), ~touching)
 
 
-def _discs(cells: list[int]) -> _Discs:
+def _discs(cells: Sequence[int]) -> _Discs:
     """A disc around each cell and the cells below it."""
-    centres = np.array([h3.cell_to_latlng(cell) for cell in cells])
-    vectors = unit_vectors(centres[:, 0], centres[:, 1])
-    radius = np.empty(len(cells))
-    for number, cell in enumerate(cells):
-        corners = unit_vectors(*np.array(h3.cell_to_boundary(cell)).T)
-        straight = np.linalg.norm(corners - vectors[:, number, None], axis=0).max()
-        radius[number] = 2 * np.arcsin(straight / 2) * _OVERHANG
-    return _Discs(centres[:, 0], centres[:, 1], radius)
+    lat, lon = np.array([h3.cell_to_latlng(cell) for cell in cells]).T
+    boundaries = [h3.cell_to_boundary(cell) for cell in cells]
+    counts = np.array([len(boundary) for boundary in boundaries])
+    corners = unit_vectors(*np.array(list(chain.from_iterable(boundaries))).T)
+    away = corners - np.repeat(unit_vectors(lat, lon), counts, axis=1)
+    square = np.maximum.reduceat((away**2).sum(axis=0), np.cumsum(counts) - counts)
+    return _Discs(lat, lon, 2 * np.arcsin(np.sqrt(square) / 2) * _OVERHANG)
+
+
+@cache
+def _world() -> tuple[list[int], _Discs]:
+    """H3's base cells."""
+    cells = h3.get_res0_cells()
+    return cells, _discs(cells)
 
 
 def _reach(shape: Shape, geometry: shapely.Geometry | None, discs: _Discs, near_m: float) -> NDArray[np.bool_]:
