@@ -52,9 +52,16 @@ class MqttPublisher:
     """
 
     def __init__(
-        self, url: str, client_id: str, *, window: int = 1000, answer_s: float = 10.0, patience_s: float = 30.0
+        self,
+        url: str,
+        client_id: str,
+        *,
+        window: int = 1000,
+        answer_s: float = 10.0,
+        patience_s: float = 30.0,
+        stop: threading.Event | None = None,
     ) -> None:
-        """Prepare; nothing is connected yet.
+        """Prepare; nothing is connected yet. Once `stop` is set, `publish` waits for nothing any more.
 
         `answer_s` is how long the broker may take for an acknowledgement before the connection counts as lost,
         `patience_s` how long `publish` tries to get a new one.
@@ -75,7 +82,7 @@ class MqttPublisher:
         self._accepted = False
         self._refusal = ""
         self._mid = 0
-        self._closing = threading.Event()
+        self._closing = stop or threading.Event()
         self._lock = threading.Lock()
 
     def connect(self) -> None:

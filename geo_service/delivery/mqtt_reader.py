@@ -79,12 +79,12 @@ class MqttReader:
         qos: Literal[1, 2] = 1,
         keep_session: bool = True,
         retry_on: tuple[type[Exception], ...] = (UnreachableError, ConnectionError, TimeoutError),
-        plain: bool | None = None,
+        plain: bool = False,
     ) -> None:
         """Prepare; nothing is connected before `start()`.
 
         `keep_session` False leaves nothing behind at the broker, for one who only listens for a while.
-        `plain` True reads as paho does, False demands the fast way, None takes it where this paho allows it.
+        `plain` reads as paho does even where this paho allows the fast way.
 
         Raises:
             InvalidInputError: the URL is none.
@@ -102,9 +102,7 @@ class MqttReader:
         self._qos = qos
         self._keep_session = keep_session
         self._retry_on = retry_on
-        self._kind: type[ReceivingClient] = FastClient
-        if plain or (plain is None and not FastClient.is_supported()):
-            self._kind = PlainClient
+        self._kind = PlainClient if plain or not FastClient.is_supported() else FastClient
         self._client: ReceivingClient | None = None
         self._stopping = threading.Event()
         self._ready = threading.Event()
@@ -119,7 +117,8 @@ class MqttReader:
         self._handed_over_at = self._opened_at = 0.0
         self._accepted_at: float | None = None
         self._poller = select.poll()
-        self._waker = socket.socketpair()
+        self._waker: tuple[socket.socket, ...] = ()
+        """What is written to the last wakes the poll on the first."""
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
 
     @property
@@ -133,6 +132,7 @@ class MqttReader:
         Raises:
             UnreachableError: the broker does not answer, does not want us, or does not grant a topic.
         """
+        self._waker = socket.socketpair()
         self._thread.start()
         if not self._ready.wait(_CONNECT_S * 2):
             self.stop()
@@ -166,8 +166,9 @@ class MqttReader:
             raise self.failure
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # the thread has ended and closed it
-            self._waker[1].send(b"w")
+        for end in self._waker[1:]:
+            with contextlib.suppress(OSError):  # the thread has ended and closed it
+                end.send(b"w")
 
     # What follows runs on the reader's thread.
 

@@ -7,7 +7,6 @@ private names of paho 2.1 and 2.2 (`is_supported`, held by a contract test); `Pl
 
 import select
 import ssl
-import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -22,9 +21,7 @@ _MOST_BYTES = 4 << 20
 _PUBACK, _PINGREQ = 0x40, 0xC0
 _PRIVATE_NAMES = (
     "_in_packet",
-    "_last_bytes_received",
     "_loop_rc_handle",
-    "_msgtime_mutex",
     "_packet_handle",
     "_packet_queue",
 )
@@ -110,8 +107,6 @@ class FastClient(ReceivingClient):
             if len(chunk) < _READ_BYTES and not isinstance(sock, ssl.SSLSocket):
                 break
             sock = self.socket()
-        with self._msgtime_mutex:
-            self._last_bytes_received = time.monotonic()
 
     def _pass_on(self) -> None:
         """Let paho handle what is not about received messages."""

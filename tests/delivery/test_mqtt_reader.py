@@ -7,15 +7,24 @@ import threading
 
 import pytest
 
+from geo_service.delivery import mqtt_reception
 from geo_service.delivery.mqtt_reader import MqttReader
-from geo_service.delivery.mqtt_reception import FastClient
+from geo_service.delivery.mqtt_reception import FastClient, PlainClient
 from geo_service.delivery.mqtt_url import BrokerUrl
 from geo_service.embedded.servers import find_mosquitto, start_servers
 from geo_service.errors import InvalidInputError, UnreachableError
 
 
-def test_the_names_that_the_fast_way_needs_are_there():
+def test_the_names_that_the_fast_way_needs_are_there(options):
+    """The contract with paho: a version without them is read plainly, until this code has learned its names."""
     assert FastClient.is_supported()
+    assert MqttReader("mqtt://x", **options())._kind is FastClient
+
+
+@pytest.mark.parametrize("name", mqtt_reception._PRIVATE_NAMES)
+def test_without_one_of_these_names_messages_are_read_plainly(name, options, monkeypatch):
+    monkeypatch.setattr(mqtt_reception, "_PRIVATE_NAMES", (*mqtt_reception._PRIVATE_NAMES, f"{name}_of_old"))
+    assert MqttReader("mqtt://x", **options())._kind is PlainClient
 
 
 def test_messages_arrive_in_order_and_whole(broker, name, inbox, read, publish, options, plain):
@@ -238,7 +247,7 @@ def test_a_broker_that_says_that_another_took_our_session_over_ends_the_reader(n
                 connection.recv(1000)
                 connection.sendall(b"\x20\x03\x00\x00\x00")
                 subscribe = connection.recv(1000)
-                connection.sendall(b"\x90\x04" + subscribe[2:4] + b"\x00\x01" + b"\xe0\x02\x8e\x00")
+                connection.sendall(b"\x90\x04" + subscribe[2:4] + b"\x00\x01" + b"\xe0\x06\x8e\x04\x1f\x00\x01x")
                 connection.recv(1000)
 
         thread = threading.Thread(target=accept_and_hang_up, daemon=True)
