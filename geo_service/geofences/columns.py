@@ -34,14 +34,19 @@ class Columns:
         return sum(int(getattr(self, name).nbytes) for name in self.SPEC)
 
     def dump_columns(self) -> dict[str, bytes]:
-        """Each column as it lies in memory."""
-        return {name: getattr(self, name)[: self.size].tobytes() for name in self.SPEC}
+        """Each column of numbers as it lies in memory."""
+        return {
+            name: getattr(self, name)[: self.size].tobytes()
+            for name, kind in self.SPEC.items()
+            if kind is not np.object_
+        }
 
     def restore_columns(self, dumped: dict[str, bytes], size: int) -> None:
         """What `dump_columns` wrote."""
         self.size = self._room = size
         for name, kind in self.SPEC.items():
-            setattr(self, name, np.frombuffer(dumped[name], kind).copy())
+            column = np.frombuffer(dumped[name], kind).copy() if name in dumped else np.zeros(size, kind)
+            setattr(self, name, column)
 
 
 def spans(start: NDArray[Any], count: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 ```
 place          0        1        2     …     a device's place in every column
-names        "d1"     "d7"     None          None = free, to be used again
+name         "d1"     "d7"     None          None = free, to be used again
 newest_ms   17000…   17000…     -            the phone's time of its newest ping
 fix_ms      17000…   17000…     -            the phone's time of its newest position that was believed
 logged_ms   17000…   17000…     -            the log's time of that position
@@ -31,6 +31,7 @@ class Devices(Columns):
     """Every device seen within a day."""
 
     SPEC: ClassVar[dict[str, DTypeLike]] = {
+        "name": np.object_,
         "newest_ms": np.int64,
         "fix_ms": np.int64,
         "logged_ms": np.int64,
@@ -41,6 +42,7 @@ class Devices(Columns):
         "start": np.int32,
         "count": np.int32,
     }
+    name: NDArray[np.object_]
     newest_ms: NDArray[np.int64]
     fix_ms: NDArray[np.int64]
     logged_ms: NDArray[np.int64]
@@ -54,7 +56,6 @@ class Devices(Columns):
     def __init__(self) -> None:
         super().__init__()
         self.place_of: dict[str, int] = {}
-        self.names: list[str | None] = []
         self._free: list[int] = []
         self.swept_ms = 0
         """When absent devices were last looked for."""
@@ -71,11 +72,10 @@ class Devices(Columns):
     def _new(self, name: str) -> int:
         if self._free:
             place = self._free.pop()
-            self.names[place] = name
         else:
-            place = len(self.names)
-            self.names.append(name)
+            place = self.size
             self.resize(place + 1)
+        self.name[place] = name
         self.place_of[name] = place
         self.newest_ms[place] = self.fix_ms[place] = self.logged_ms[place] = NEVER
         self.count[place] = 0
@@ -83,11 +83,11 @@ class Devices(Columns):
 
     def release(self, place: int) -> None:
         """Forget the device at this place; the place is free again."""
-        name = self.names[place]
+        name = self.name[place]
         if name is None:
             return
         del self.place_of[name]
-        self.names[place] = None
+        self.name[place] = None
         self.lat[place] = self.lon[place] = np.nan
         self.newest_ms[place] = self.fix_ms[place] = self.logged_ms[place] = NEVER
         self.count[place] = 0
@@ -97,7 +97,7 @@ class Devices(Columns):
         """Everything, for a checkpoint."""
         return {
             "columns": self.dump_columns(),
-            "names": "\n".join(name or "" for name in self.names),
+            "names": "\n".join(name or "" for name in self.name[: self.size].tolist()),
             "free": self._free,
             "size": self.size,
             "swept_ms": self.swept_ms,
@@ -106,7 +106,8 @@ class Devices(Columns):
     def restore(self, dumped: dict[str, Any]) -> None:
         """What `dump` wrote."""
         self.restore_columns(dumped["columns"], dumped["size"])
-        self.names = [name or None for name in dumped["names"].split("\n")] if self.size else []
-        self.place_of = {name: place for place, name in enumerate(self.names) if name is not None}
+        names = dumped["names"].split("\n") if self.size else []
+        self.place_of = {name: place for place, name in enumerate(names) if name}
+        self.name[:] = [name or None for name in names]
         self._free = list(dumped["free"])
         self.swept_ms = dumped["swept_ms"]

@@ -13,8 +13,9 @@ The order of one ping's events is part of the contract: exits, crosses, enters, 
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from geo_service.outputs import CrossingType, Reason
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Objects = NDArray[np.object_]
 
 EXIT, CROSS, ENTER, DWELL = range(4)
 """Codes of event types, in the order in which one ping's events come out."""
@@ -31,7 +33,7 @@ REASONS: tuple[Reason, ...] = ("observed", "silence", "fence_changed", "fence_re
 NO_DURATION = -1
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A device entered, stayed in, left or passed through a fence. Times and durations are milliseconds."""
 
     type: CrossingType
@@ -67,46 +69,40 @@ class Chunk(NamedTuple):
     mock: NDArray[np.bool_]
 
 
-def sort_events(chunks: Sequence[Chunk], rank: Ints, names: Sequence[str | None] | None = None) -> Chunk:
+def sort_events(chunks: Sequence[Chunk], rank: Ints, names: Objects | None = None) -> Chunk:
     """All chunks as one, in the order of the contract; `rank` orders slots by fence id.
 
     Timers of several devices may be due at one instant: with `names`, by device place, they come by device id.
     """
     columns: Any = zip(*chunks, strict=True)
     one = chunks[0] if len(chunks) == 1 else Chunk(*map(np.concatenate, columns))
-    keys = [rank[one.slot], one.what, one.place]
+    keys = [one.what << 32 | rank.take(one.slot), one.place]
     if names is not None:
-        keys.insert(2, _name_order(one.dev, names))
+        keys.insert(1, np.unique(names.take(one.dev).astype(str), return_inverse=True)[1])
     order = np.lexsort(keys)
-    ordered: Any = (column[order] for column in one)
+    ordered: Any = (column.take(order) for column in one)
     return Chunk(*ordered)
 
 
-def _name_order(dev: Ints, names: Sequence[str | None]) -> Ints:
-    places, which = np.unique(dev, return_inverse=True)
-    told = [names[place] or "" for place in places.tolist()]
-    order = np.empty(len(told), np.int64)
-    order[sorted(range(len(told)), key=told.__getitem__)] = np.arange(len(told))
-    return order[which]
-
-
-def as_events(chunk: Chunk, names: Sequence[str | None], fences: Sequence[tuple[str, str | None, str]]) -> list[Event]:
-    """The chunk's rows as events; `names` by device place, `fences` as (id, store, role) by slot."""
-    about = [fences[slot] for slot in chunk.slot.tolist()]
-    rows = zip(
-        [TYPES[code] for code in chunk.what.tolist()],
-        [names[dev] for dev in chunk.dev.tolist()],
-        [row[0] for row in about],
-        [row[1] for row in about],
-        [row[2] for row in about],
-        chunk.time_ms.tolist(),
-        chunk.lat.tolist(),
-        chunk.lon.tolist(),
-        [accuracy if accuracy == accuracy else None for accuracy in chunk.accuracy_m.tolist()],  # noqa: PLR0124 - nan
-        chunk.confidence.tolist(),
-        [None if duration == NO_DURATION else duration for duration in chunk.duration_ms.tolist()],
-        [REASONS[code] for code in chunk.reason.tolist()],
-        chunk.mock.tolist(),
-        strict=True,
+def as_events(chunk: Chunk, names: Objects, fences: tuple[Objects, Objects, Objects]) -> list[Event]:
+    """The chunk's rows as events; `names` by device place; `fences` are id, store and role by slot."""
+    return list(
+        map(
+            Event,
+            _TYPES.take(chunk.what).tolist(),
+            names.take(chunk.dev).tolist(),
+            *(about.take(chunk.slot).tolist() for about in fences),
+            chunk.time_ms.tolist(),
+            chunk.lat.tolist(),
+            chunk.lon.tolist(),
+            [accuracy if accuracy == accuracy else None for accuracy in chunk.accuracy_m.tolist()],  # noqa: PLR0124 - nan
+            chunk.confidence.tolist(),
+            [None if duration == NO_DURATION else duration for duration in chunk.duration_ms.tolist()],
+            _REASONS.take(chunk.reason).tolist(),
+            chunk.mock.tolist(),
+        )
     )
-    return cast("list[Event]", list(map(Event._make, rows)))
+
+
+_TYPES = np.array(TYPES, np.object_)
+_REASONS = np.array(REASONS, np.object_)

@@ -2,7 +2,9 @@
 
 ```
 slot           0          1          2
-documents   Fence      Fence      None       None = free, to be used again
+id          "shop"     "curb"     None       None = free, to be used again
+store       "s1"       "s1"
+role        "store"    "curbside"
 dwell_ms    120000      -1                   -1 = no dwell asked for
 silence_ms  1800000   1800000
 detect        0b1101    0b0010               bit of EXIT, CROSS, ENTER, DWELL
@@ -58,6 +60,9 @@ class Fences(Columns):
         "timed": np.bool_,
         "inside": np.int64,
         "half_width_m": np.float64,
+        "id": np.object_,
+        "store": np.object_,
+        "role": np.object_,
     }
     dwell_ms: NDArray[np.int64]
     silence_ms: NDArray[np.int64]
@@ -66,12 +71,13 @@ class Fences(Columns):
     timed: NDArray[np.bool_]
     inside: NDArray[np.int64]
     half_width_m: NDArray[np.float64]
+    id: NDArray[np.object_]
+    store: NDArray[np.object_]
+    role: NDArray[np.object_]
 
     def __init__(self) -> None:
         super().__init__()
         self.slot_of: dict[str, int] = {}
-        self.about: list[tuple[str, str | None, str]] = []
-        """(id, store, role) by slot."""
         self.openings: dict[int, Opening] = {}
         self.crossable = 0
         """How many fences ask for `cross`."""
@@ -88,7 +94,7 @@ class Fences(Columns):
         if slot is None:
             slot = self._new(fence.id)
         self.crossable += ("cross" in fence.detect) - bool(self.detect[slot] & 1 << CROSS)
-        self.about[slot] = (fence.id, fence.store, fence.role)
+        self.id[slot], self.store[slot], self.role[slot] = fence.id, fence.store, fence.role
         self.dwell_ms[slot] = NO_DWELL if fence.dwell_s is None else round(fence.dwell_s * 1000)
         self.silence_ms[slot] = round(fence.silence_s * 1000)
         self.exit_after_ms[slot] = round(fence.exit_after_s * 1000)
@@ -105,8 +111,7 @@ class Fences(Columns):
         if self._free:
             slot = self._free.pop()
         else:
-            slot = len(self.about)
-            self.about.append(("", None, ""))
+            slot = self.size
             self.resize(slot + 1)
         self.slot_of[fence_id] = slot
         self.inside[slot] = self.detect[slot] = 0
@@ -120,6 +125,7 @@ class Fences(Columns):
         self.crossable -= bool(self.detect[slot] & 1 << CROSS)
         self.detect[slot] = 0
         self.timed[slot] = False
+        self.id[slot] = self.store[slot] = None
         self.openings.pop(slot, None)
         self._free.append(slot)
         return slot
@@ -130,7 +136,6 @@ class Fences(Columns):
         taken = set(slot_of.values())
         self._free = [slot for slot in range(size) if slot not in taken]
         self.resize(size)
-        self.about = [("", None, "")] * size
         self.slot_of = dict(slot_of)
         self._sorted = list(slot_of.items())
         self._ranked = False
@@ -142,7 +147,7 @@ class Fences(Columns):
         """Per slot its place in the order of fence ids."""
         if not self._ranked:
             self._sorted = sorted(pair for pair in self._sorted if self.slot_of.get(pair[0]) == pair[1])
-            self._rank = np.zeros(len(self.about), np.int64)
+            self._rank = np.zeros(self.size, np.int64)
             self._rank[[slot for _, slot in self._sorted]] = np.arange(len(self._sorted))
             self._ranked = True
         return self._rank

@@ -232,7 +232,7 @@ class Presence:
         stays = self._tables.stays
         position, _ = stays.of(np.array([place]))
         slots = stays.slot[position[stays.enter_ms[position] != OUT]].tolist()
-        return sorted(self._tables.fences.about[slot][0] for slot in slots)
+        return sorted(self._tables.fences.id[slot] for slot in slots)
 
     def dump(self) -> bytes:
         """Everything but the fences' documents, for a checkpoint."""

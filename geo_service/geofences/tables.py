@@ -132,8 +132,9 @@ class Tables:
         chunks, self._sheet = self._sheet, []
         if not chunks:
             return []
-        names = self.devices.names
-        return as_events(sort_events(chunks, self.fences.rank, names if by_device else None), names, self.fences.about)
+        names, fences = self.devices.name, self.fences
+        ordered = sort_events(chunks, fences.rank, names if by_device else None)
+        return as_events(ordered, names, (fences.id, fences.store, fences.role))
 
     def belief(self, position: Ints) -> Floats:
         """How sure it is that these pairs are inside; strict presence does not doubt."""

@@ -1,5 +1,6 @@
 """Visits, from the exits that close them."""
 
+import msgspec
 import pytest
 
 from geo_service.geofences.events import Event
@@ -13,7 +14,7 @@ def left(duration_ms=10 * MINUTE, **other):
     event = Event(
         "exit", "d1", "shop", "s1", "store", LEFT, 60.0, 24.0, 8.0, 0.9, duration_ms, "observed", False,
     )  # fmt: skip
-    return event._replace(**other)
+    return msgspec.structs.replace(event, **other)
 
 
 def test_leaving_a_store_closes_a_visit():
