@@ -126,8 +126,10 @@ class FenceIndex:
         kept = kept[np.argsort(row.take(kept) << 23 | slot.take(kept))]
         return Distances(row.take(kept), slot.take(kept), distance.take(kept))
 
-    def distances(self, slots: NDArray[np.int32], lat: Floats, lon: Floats) -> Floats:
-        """Signed metres from points to the edges of these fences, pair by pair, however far; to 1 %.
+    def distances(self, slots: NDArray[np.int32], lat: Floats, lon: Floats, far_m: Floats | None = None) -> Floats:
+        """Signed metres from points to the edges of these fences, pair by pair, to 1 %.
+
+        Either way `far_m`, if given, may stand for whatever is farther: that is cheaper to know.
 
         Raises:
             KeyError: a slot is empty.
@@ -145,7 +147,8 @@ class FenceIndex:
         head = self._outlines.head[some]
         # Flat as it is half-way to the shape: a degree of longitude is another thing there than here.
         scale = metres_per_degree((at[1] + np.clip(at[1], head[:, 1], head[:, 3])) / 2)
-        away = polygon_edge_distances(self._outlines, some, at, scale, np.full(len(some), np.inf))
+        limit = np.full(len(some), np.inf) if far_m is None else far_m[pairs]
+        away = np.minimum(polygon_edge_distances(self._outlines, some, at, scale, limit), limit)
         distance[pairs] = np.where(polygons_cover(self._outlines, some, *at), -away, away)
         return distance
 

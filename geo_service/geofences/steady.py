@@ -65,6 +65,8 @@ MOST_INWARDS, MOST_OUTWARDS = 3.0, 3.5
 HALF_WIDTHS = 3.0
 REACH_SIGMAS, DEPTH_SIGMAS = 1.1, 3.0
 """Beyond so many standard deviations outside, a fix leaves a pair below FOLLOWED; so far inside it counts as deep."""
+FAR_SIGMAS = 6.0
+"""A pair that was followed need not be measured farther out: such a fix says as much against it as a fix can."""
 FARTHEST_M = 50.0
 """A fix so bad that it may be of any fence within this distance is not asked about others."""
 
@@ -190,9 +192,10 @@ class Steady:
         away = near_key[found] != old_key if len(near_key) else np.ones(len(old), np.bool_)
         far = np.flatnonzero(away)
         far_row, far_slot = old_row[far], stays.slot[old[far]]
-        far_m = (
-            self._tables.index.distances(far_slot, rows.lat[far_row], rows.lon[far_row]) if len(far) else np.empty(0)
-        )
+        far_m = np.empty(0)
+        if len(far):
+            limit = FAR_SIGMAS * self._sigma[part][far_row]
+            far_m = self._tables.index.distances(far_slot, rows.lat[far_row], rows.lon[far_row], limit)
         prev = np.full(len(near_key), NEW)
         prev[found[~away]] = old[~away]
         key = np.concatenate((near_key, old_key[far]))
