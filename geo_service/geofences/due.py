@@ -8,7 +8,7 @@ from geo_service.geofences.events import CHANGED, DWELL, ENTER, EXIT, OBSERVED, 
 from geo_service.geofences.fences import NO_DWELL
 from geo_service.geofences.leaps import FORGOTTEN_MS
 from geo_service.geofences.stays import OUT, SteadyStays
-from geo_service.geofences.tables import Ints, Tables
+from geo_service.geofences.tables import LATER, Ints, Tables
 from geo_service.geofences.timers import Timer
 
 GUESSED = 0.5
@@ -16,7 +16,6 @@ GUESSED = 0.5
 DEVICE_KEPT_MS = OLDEST_MS + FORGOTTEN_MS
 """After so long, a ping from before a device's newest one is refused as too old, and a later one leaps from nowhere."""
 SWEEP_MS = 3_600_000
-_LATER = np.iinfo(np.int64).max
 
 
 def run_due(tables: Tables, now_ms: int) -> None:
@@ -76,17 +75,17 @@ def _silent(tables: Tables, until_ms: int) -> tuple[Ints, Ints]:
     devices, shortest_ms = tables.devices, tables.fences.shortest_silence_ms
     present = np.flatnonzero(devices.count[: devices.size])
     if not len(present):
-        tables.quiet_until_ms = _LATER
+        tables.quiet_until_ms = LATER
         return nobody, nobody
     logged_ms = devices.logged_ms[present]
     quiet = present[logged_ms + shortest_ms <= until_ms]
     awake_ms = logged_ms[logged_ms + shortest_ms > until_ms]
-    next_ms = int(awake_ms.min()) + shortest_ms if len(awake_ms) else _LATER
+    next_ms = int(awake_ms.min()) + shortest_ms if len(awake_ms) else LATER
     position, owner = tables.stays.of(quiet)
     dev = quiet[owner]
     due_ms = _silence_due(tables, position, dev)
     over = due_ms <= until_ms
-    tables.quiet_until_ms = min(next_ms, int(due_ms[~over].min(initial=_LATER)))
+    tables.quiet_until_ms = min(next_ms, int(due_ms[~over].min(initial=LATER)))
     return position[over], dev[over]
 
 

@@ -2,6 +2,7 @@
 
 ```
 slot           0          1          2
+print       0x4f…      0x91…                 of the geometry as written
 id          "shop"     "curb"     None       None = free, to be used again
 store       "s1"       "s1"
 role        "store"    "curbside"
@@ -15,9 +16,11 @@ rank          1          0                   place in the order of fence ids
 ```
 """
 
+import hashlib
 import heapq
 from typing import ClassVar
 
+import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -60,6 +63,7 @@ class Fences(Columns):
         "timed": np.bool_,
         "inside": np.int64,
         "half_width_m": np.float64,
+        "print": np.uint64,
         "id": np.object_,
         "store": np.object_,
         "role": np.object_,
@@ -71,6 +75,7 @@ class Fences(Columns):
     timed: NDArray[np.bool_]
     inside: NDArray[np.int64]
     half_width_m: NDArray[np.float64]
+    print: NDArray[np.uint64]
     id: NDArray[np.object_]
     store: NDArray[np.object_]
     role: NDArray[np.object_]
@@ -107,6 +112,15 @@ class Fences(Columns):
             heapq.heappush(self._turns, (opening.until_ms, slot))
         return slot
 
+    def reshape(self, slot: int, fence: Fence) -> bool:
+        """Take note of the fence's geometry; whether it is another than before."""
+        written = msgspec.json.encode((fence.geometry, fence.radius_m))
+        found = int.from_bytes(hashlib.blake2b(written, digest_size=8).digest(), "little")
+        if int(self.print[slot]) == found:
+            return False
+        self.print[slot] = found
+        return True
+
     def _new(self, fence_id: str) -> int:
         if self._free:
             slot = self._free.pop()
@@ -114,7 +128,7 @@ class Fences(Columns):
             slot = self.size
             self.resize(slot + 1)
         self.slot_of[fence_id] = slot
-        self.inside[slot] = self.detect[slot] = 0
+        self.inside[slot] = self.detect[slot] = self.print[slot] = 0
         self._sorted.append((fence_id, slot))
         self._ranked = False
         return slot

@@ -29,7 +29,7 @@ from geo_service.geofences.shapes import read_shape
 from geo_service.geofences.stays import OUT
 from geo_service.geofences.steady import Steady, half_width_m
 from geo_service.geofences.strict import Strict
-from geo_service.geofences.tables import Ints, Mask, Mode, Rows, Tables
+from geo_service.geofences.tables import LATER, Ints, Mask, Mode, Rows, Tables
 from geo_service.geofences.timers import Timer, Timers
 from geo_service.pings.batch import MOCK, PingBatch
 
@@ -74,23 +74,27 @@ class Presence:
         dwell_ms = NO_DWELL if slot is None else int(tables.fences.dwell_ms[slot])
         known = slot is not None
         slot = tables.fences.put(fence, self._now_ms)
-        tables.index.put(slot, shape)
-        tables.fences.half_width_m[slot] = half_width_m(shape)
-        tables.quiet_until_ms = 0
+        reshaped = tables.fences.reshape(slot, fence)
+        if reshaped:
+            tables.index.put(slot, shape)
+            tables.fences.half_width_m[slot] = half_width_m(shape)
         if known:
-            self._judge_again(slot, dwell_ms)
+            # Its silence may be shorter than it was: let the next tick look.
+            tables.quiet_until_ms = min(tables.quiet_until_ms, self._now_ms)
+            self._judge_again(slot, dwell_ms, reshaped)
         return events + tables.told(by_device=True)
 
-    def _judge_again(self, slot: int, old_dwell_ms: int) -> None:
+    def _judge_again(self, slot: int, old_dwell_ms: int, reshaped: bool) -> None:
         """A fence changed under the devices in it."""
         tables = self._tables
         stays, fences, devices = tables.stays, tables.fences, tables.devices
         position, dev = self._stays_in(slot)
         if not len(position):
             return
-        found = tables.index.match(devices.lat[dev], devices.lon[dev])
-        within = np.zeros(len(dev), np.bool_)
-        within[found.row[found.slot == slot]] = True
+        within = np.full(len(dev), not reshaped)
+        if reshaped:
+            found = tables.index.match(devices.lat[dev], devices.lon[dev])
+            within[found.row[found.slot == slot]] = True
         opening = fences.openings.get(slot)
         stay = within if opening is None or opening.open else np.zeros_like(within)
         self._leave(position, dev, ~stay, CHANGED)
@@ -199,7 +203,7 @@ class Presence:
     def next_due_ms(self) -> int | None:
         """The earliest instant at which `tick` may have something to do; None while nothing is under way."""
         tables = self._tables
-        quiet_ms = tables.quiet_until_ms if tables.stays.live else None
+        quiet_ms = tables.quiet_until_ms if tables.stays.live and tables.quiet_until_ms != LATER else None
         due = (quiet_ms, tables.dwells.next_ms(), tables.doubts.next_ms(), tables.fences.next_turn_ms())
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
@@ -273,6 +277,7 @@ class Presence:
         for fence_id, slot in dumped["slots"].items():
             shape, _ = read_shape(enabled[fence_id])
             tables.index.put(slot, shape)
+            tables.fences.reshape(slot, enabled[fence_id])
             tables.fences.half_width_m[slot] = half_width_m(shape)
         tables.devices.restore(dumped["devices"])
         tables.stays.restore(dumped["stays"])

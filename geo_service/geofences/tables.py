@@ -54,6 +54,8 @@ class Pairs(NamedTuple):
 
 
 NEW = -1
+LATER = int(np.iinfo(np.int64).max)
+"""After everything."""
 
 
 class Tables:
@@ -69,7 +71,7 @@ class Tables:
         self.doubts = Timers()
         self.held: dict[int, Fix] = {}
         """Fixes that wait for another to agree with them, by device place (steady presence)."""
-        self.quiet_until_ms = 0
+        self.quiet_until_ms = LATER
         """Nobody falls silent before this instant."""
         self._sheet: list[Chunk] = []
 
