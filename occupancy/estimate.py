@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Level = Literal["quiet", "normal", "busy", "full"]
 Status = Literal["live", "degraded", "blind", "uncalibrated"]
 Weights = NDArray[np.float32]
+Dumped = tuple[int, float, bytes, tuple[float, float] | None]
 
 GRID_LIMIT: Final = 3000
 """The largest number of people that the grid holds; distributions that reach beyond it become Gaussians."""
@@ -26,8 +27,7 @@ _FORGIVENESS: Final = 0.01
 """Share kept of the belief in fewer people than are seen leaving: somebody may have come in unseen."""
 _Z90: Final = 1.6448536269514722
 _NUMBERS: Final = np.arange(GRID_LIMIT + 1, dtype=np.float32)
-_LOGARITHMS: Final = np.log(_NUMBERS + np.float32(0.02))
-_LONGEST_KERNEL: Final = 2 * GRID_LIMIT
+_LONGEST_REACH: Final = 2 * GRID_LIMIT
 
 
 class Estimate(NamedTuple):
@@ -51,15 +51,17 @@ class Estimate(NamedTuple):
 class Belief:
     """A distribution of the number of people, n ≥ 0; always normalised, never empty.
 
-    `weights` are the probabilities of `first`, `first` + 1, …; where `gauss` is set, its mean and variance stand instead.
+    `weights` are the probabilities of `first`, `first` + 1, …; a shift by a part of a person waits in `offset` (at most a
+    half) until it makes a whole one, so that it costs no spread. Where `gauss` is set, its mean and variance stand instead.
     """
 
-    __slots__ = ("first", "gauss", "weights")
+    __slots__ = ("first", "gauss", "offset", "weights")
 
     def __init__(self, weights: Weights, first: int = 0) -> None:
         """Take probabilities of `first`, `first` + 1, …; they are normalised here."""
         self.weights = weights
         self.first = first
+        self.offset = 0.0
         self.gauss: tuple[float, float] | None = None
         self._settle()
 
@@ -88,25 +90,35 @@ class Belief:
 
     # --- what is known ---------------------------------------------------------------------------------------------
 
+    def mean(self) -> float:
+        """The expected number of people."""
+        if self.gauss is not None:
+            return self.gauss[0]
+        return max(self.first + self.offset + float(self.weights @ _numbers(self.weights.size)), 0.0)
+
     def moments(self) -> tuple[float, float]:
         """Mean and variance."""
         if self.gauss is not None:
             return self.gauss
-        numbers = _NUMBERS[: self.weights.size]
-        offset = float(self.weights @ numbers)
-        numbers = numbers - np.float32(offset)
-        return self.first + offset, float(self.weights @ (numbers * numbers))
+        numbers = _numbers(self.weights.size)
+        inner = float(self.weights @ numbers)
+        away = numbers - np.float32(inner)
+        return max(self.first + self.offset + inner, 0.0), float(self.weights @ (away * away))
 
     def interval(self) -> tuple[float, float]:
-        """The central 90 % interval, whole people on the grid."""
+        """The central 90 % interval, each whole number spread over the half on either side of it."""
         if self.gauss is not None:
             mean, variance = self.gauss
             reach = _Z90 * math.sqrt(variance)
             return max(mean - reach, 0.0), mean + reach
         cumulative = self.weights.cumsum()
-        low, high = cumulative.searchsorted((0.05, 0.95))
+        return self._quantile(cumulative, 0.05), self._quantile(cumulative, 0.95)
+
+    def _quantile(self, cumulative: Weights, share: float) -> float:
         last = self.weights.size - 1
-        return float(self.first + min(int(low), last)), float(self.first + min(int(high), last))
+        at = min(int(cumulative.searchsorted(share)), last)
+        inner = at + 0.5 - (cumulative.item(at) - share) / self.weights.item(at)
+        return max(self.first + self.offset + min(max(inner, 0.0), last), 0.0)
 
     def above(self, people: int) -> float:
         """P(n > people)."""
@@ -115,122 +127,113 @@ class Belief:
             if variance <= 0:
                 return float(mean > people)
             return 0.5 * math.erfc((people + 0.5 - mean) / math.sqrt(2 * variance))
-        start = people + 1 - self.first
-        if start <= 0:
-            return 1.0
-        return min(float(self.weights[start:].sum()), 1.0)
+        here = self._tail(people + 1)
+        beside = self._tail(people if self.offset > 0 else people + 2)
+        return min(here + abs(self.offset) * (beside - here), 1.0)
+
+    def _tail(self, people: int) -> float:
+        start = people - self.first
+        return 1.0 if start <= 0 else float(self.weights[start:].sum())
 
     # --- what changes it -------------------------------------------------------------------------------------------
 
-    def arrive(self, people: int) -> None:
-        """So many more."""
-        if self.gauss is not None:
-            self.gauss = (self.gauss[0] + people, self.gauss[1])
-        else:
-            self.first += people
-            if self.first + self.weights.size > GRID_LIMIT:
-                self._to_gauss()
+    def flow(self, ins: int, outs: int, shift: float, variance: float) -> None:
+        """So many seen coming and leaving, and with them unseen ones: `shift` more on balance, with this variance.
 
-    def leave(self, people: int) -> None:
-        """So many fewer; where that would be fewer than nobody, a little belief stays at nobody."""
-        if self.gauss is not None:
-            self.gauss = (max(self.gauss[0] - people, 0.0), self.gauss[1])
-            self.to_grid()
-            return
-        self.first -= people
-        if self.first < 0:
-            impossible = -self.first
-            lost = float(self.weights[:impossible].sum())
-            kept = self.weights[impossible:].copy() if impossible < self.weights.size else _nobody()
-            kept[0] += np.float32(_FORGIVENESS * lost)
-            self.weights, self.first = kept, 0
-            self._settle()
-
-    def weigh_outflow(self, leavers: float, expected_each: float, weight: float) -> None:
-        """Take the outflow as evidence of how many are inside: `leavers` seen, `expected_each` per person inside.
-
-        A Poisson likelihood of the leavers with mean n · expected_each, raised to `weight` because dwell times are not
-        exponential and groups leave together (a power likelihood: Holmes and Walker, Biometrika 104 (2017) 497).
+        Where it would be fewer than nobody, a little belief stays at nobody.
         """
-        if self.gauss is not None:
-            mean, variance = self.gauss
-            at = max(mean, 1.0)
-            variance = 1 / (1 / variance + weight * leavers / (at * at)) if variance > 0 else 0.0
-            self.gauss = (max(mean + variance * weight * (leavers / at - expected_each), 0.0), variance)
-            self.to_grid()
-            return
-        if self.weights.size == 1:
-            return
-        stretch = slice(self.first, self.first + self.weights.size)
-        exponent = np.float32(weight * leavers) * _LOGARITHMS[stretch]
-        exponent -= np.float32(weight * expected_each) * _NUMBERS[stretch]
-        exponent -= exponent.max()
-        self.weights = self.weights * np.exp(exponent)
-        self._settle()
+        if self.gauss is None:
+            self.first += ins - outs
+            if self.first < 0:
+                self._forgive(-self.first)
+            self._add(shift, kernel_of(round(variance, 5)))
+        else:
+            self._add_to_gauss(ins - outs + shift, variance)
 
     def blur(self, shift: float, variance: float) -> None:
         """Add an unknown number of people with this mean and variance; nobody is the least there can be."""
-        if self.gauss is not None:
-            self.gauss = (max(self.gauss[0] + shift, 0.0), self.gauss[1] + variance)
-            self.to_grid()
-            return
-        start, kernel = kernel_of(shift, variance)
+        if self.gauss is None:
+            self._add(shift, kernel_of.__wrapped__(variance))
+        else:
+            self._add_to_gauss(shift, variance)
+
+    def _add_to_gauss(self, shift: float, variance: float) -> None:
+        assert self.gauss is not None
+        self.gauss = (max(self.gauss[0] + shift, 0.0), self.gauss[1] + variance)
+        self.to_grid()
+
+    def _add(self, shift: float, kernel: Weights) -> None:
+        self.offset += shift
+        whole = round(self.offset)
+        self.offset -= whole
+        self.first += whole - kernel.size // 2
         if kernel.size > 1:
             self.weights = np.convolve(self.weights, kernel)
-        self.first += start
         if self.first < 0:
             below = -self.first
-            kept = self.weights[below:].copy() if below < self.weights.size else _nobody() * np.float32(0)
+            kept = self.weights[below:].copy() if below < self.weights.size else np.zeros(1, dtype=np.float32)
             kept[0] += self.weights[:below].sum()
             self.weights, self.first = kept, 0
         self._settle()
+        if self.offset < 0 and self.first == 0 and self.weights.item(0) > 0.5:
+            self.offset = 0.0  # nearly surely nobody, and not half a person less
 
-    def observe(self, people: float, error: float) -> None:
-        """Somebody or something counted `people`, give or take `error` (standard deviation): a Gaussian likelihood.
+    def _forgive(self, impossible: int) -> None:
+        """Drop the first `impossible` weights, hypotheses of too few people, but for a little that stays at nobody."""
+        lost = float(self.weights[:impossible].sum())
+        kept = self.weights[impossible:].copy() if impossible < self.weights.size else np.zeros(1, dtype=np.float32)
+        kept[0] += np.float32(_FORGIVENESS * lost)
+        self.weights, self.first = kept, 0
 
-        A count far outside what was believed wins: belief keeps a thousandth of its weight spread over every number.
+    def tilt(self, precision: float, information: float) -> None:
+        """Multiply by exp(information · n - precision · n² / 2): what a Gaussian message says of n."""
+        if self.gauss is not None:
+            mean, variance = self.gauss
+            if variance > 0:
+                after = 1 / (1 / variance + precision)
+                self.gauss = (max(after * (mean / variance + information), 0.0), after)
+                self.to_grid()
+            return
+        centre, _ = self.moments()
+        away = _numbers(self.weights.size) - np.float32(centre - self.first - self.offset)
+        exponent = np.float32(information - precision * centre) * away - np.float32(precision / 2) * away * away
+        self.weights = self.weights * np.exp(exponent - exponent.max())
+        self._settle()
+
+    def observe(self, people: float, error: float, relative: float = 0.0, doubt: float = 0.001) -> None:
+        """Somebody or something counted `people`: a Gaussian likelihood.
+
+        Its standard deviation is `error`, or `relative` times the true number where that is more. (Times the number seen
+        would give readings that are too low too much weight.) A count far outside what was believed wins: a share `doubt`
+        of the belief is spread over every number.
         """
         error = max(error, 0.3)
-        mean, variance = self.moments()
-        if self.gauss is None and people + 5 * error < GRID_LIMIT:
-            self._observe_on_grid(people, error)
+        if self.gauss is None and people + 5 * max(error, relative * people) < GRID_LIMIT:
+            self._observe_on_grid(people - self.offset, error, relative, doubt)
             return
-        gain = variance / (variance + error * error)
-        surprise = (people - mean) ** 2 / (variance + error * error)
-        if surprise > 16:
-            gain, variance = 1.0, error * error
+        mean, variance = self.moments()
+        spread = max(error, relative * mean) ** 2
+        gain = variance / (variance + spread)
+        surprise = (people - mean) ** 2 / (variance + spread)
+        if surprise > -2 * math.log(doubt):
+            gain, variance = 1.0, spread
         else:
             variance *= 1 - gain
         self.gauss = (max(mean + gain * (people - mean), 0.0), variance)
         self.to_grid()
 
-    def _observe_on_grid(self, people: float, error: float) -> None:
-        reach = math.ceil(5 * error) + 1
+    def _observe_on_grid(self, people: float, error: float, relative: float, doubt: float) -> None:
+        reach = math.ceil(5 * max(error, relative * people)) + 1
         first = max(min(self.first, int(people) - reach), 0)
         last = min(max(self.first + self.weights.size - 1, int(people) + reach), GRID_LIMIT)
-        prior = np.full(last - first + 1, 1e-3 / (last - first + 1), dtype=np.float32)
+        prior = np.full(last - first + 1, doubt / (last - first + 1), dtype=np.float32)
         prior[self.first - first : self.first - first + self.weights.size] += self.weights
-        distance = (_NUMBERS[first : last + 1] - np.float32(people)) / np.float32(error)
-        exponent = -0.5 * distance * distance
+        numbers = _NUMBERS[first : last + 1]
+        errors = np.maximum(numbers * np.float32(relative), np.float32(error))
+        distance = (numbers - np.float32(people)) / errors
+        exponent = -0.5 * distance * distance - np.log(errors)
         self.weights, self.first = prior * np.exp(exponent - exponent.max()), first
         self._settle()
-
-    def mixed_with(self, other: "Belief", share: float) -> "Belief":
-        """This belief but for a `share` of the other."""
-        if self.gauss is not None or other.gauss is not None:
-            (mine, spread), (theirs, their_spread) = self.moments(), other.moments()
-            mean = (1 - share) * mine + share * theirs
-            second = (1 - share) * (spread + mine * mine) + share * (their_spread + theirs * theirs)
-            mixed = Belief.exactly(0)
-            mixed.gauss = (mean, max(second - mean * mean, 0.0))
-            mixed.to_grid()
-            return mixed
-        first = min(self.first, other.first)
-        last = max(self.first + self.weights.size, other.first + other.weights.size)
-        weights = np.zeros(last - first, dtype=np.float32)
-        weights[self.first - first : self.first - first + self.weights.size] = (1 - share) * self.weights
-        weights[other.first - first : other.first - first + other.weights.size] += share * other.weights
-        return Belief(weights, first)
 
     def copy(self) -> "Belief":
         """An equal belief that changes on its own."""
@@ -238,46 +241,52 @@ class Belief:
 
     # --- the representation ----------------------------------------------------------------------------------------
 
-    def dump(self) -> tuple[int, bytes, tuple[float, float] | None]:
-        """First number, float32 weights in little-endian bytes, and mean and variance where it is a Gaussian."""
-        return self.first, self.weights.astype("<f4", copy=False).tobytes(), self.gauss
+    def dump(self) -> Dumped:
+        """First number, offset, float32 weights in little-endian bytes, and mean and variance where it is a Gaussian."""
+        return self.first, self.offset, self.weights.astype("<f4", copy=False).tobytes(), self.gauss
 
     @classmethod
-    def load(cls, dumped: tuple[int, bytes, tuple[float, float] | None]) -> "Belief":
+    def load(cls, dumped: Dumped) -> "Belief":
         """What `dump` gave, to the bit."""
         belief = cls.__new__(cls)
-        belief.first = dumped[0]
-        belief.weights = np.frombuffer(dumped[1], dtype="<f4").astype(np.float32)
-        belief.gauss = None if dumped[2] is None else (dumped[2][0], dumped[2][1])
+        belief.first, belief.offset = dumped[0], dumped[1]
+        belief.weights = np.frombuffer(dumped[2], dtype="<f4").astype(np.float32)
+        belief.gauss = None if dumped[3] is None else (dumped[3][0], dumped[3][1])
         return belief
 
     def _settle(self) -> None:
         """Drop what is negligible at both ends, normalise, and leave the grid where it has become too short."""
-        carries = np.flatnonzero(self.weights > _NEGLIGIBLE * self.weights.max())
-        start, stop = int(carries[0]), int(carries[-1]) + 1
-        self.weights = self.weights[start:stop] / self.weights[start:stop].sum()
+        weights = self.weights
+        total = float(np.add.reduce(weights))
+        negligible = _NEGLIGIBLE * total
+        start, stop = 0, weights.size
+        while weights.item(start) < negligible:
+            start += 1
+        while weights.item(stop - 1) < negligible:
+            stop -= 1
+        self.weights = weights[start:stop] / np.float32(total)
         self.first += start
-        if self.first + self.weights.size > GRID_LIMIT + 1:
+        if self.first + stop - start > GRID_LIMIT + 1:
             self._to_gauss()
 
     def _to_gauss(self) -> None:
         self.gauss = self.moments()
-        self.weights, self.first = _nobody(), 0
+        self.weights, self.first, self.offset = _nobody(), 0, 0.0
 
     def to_grid(self) -> None:
-        """Come back to the grid once nearly everything is well below its end."""
+        """Come back from a Gaussian once nearly everything is well below the grid's end."""
         assert self.gauss is not None
         mean, variance = self.gauss
-        reach = 6 * math.sqrt(variance)
-        if mean + reach > _BACK_TO_GRID:
+        if mean + 6 * math.sqrt(variance) > _BACK_TO_GRID:
             return
-        start, kernel = kernel_of(mean, variance)
         self.gauss = None
-        below = max(-start, 0)
-        kept = kernel[below:].copy()
-        kept[0] += kernel[:below].sum()
-        self.weights, self.first = kept, max(start, 0)
-        self._settle()
+        self.weights, self.first, self.offset = _nobody(), 0, 0.0
+        self._add(mean, kernel_of.__wrapped__(variance))
+
+
+def _numbers(size: int) -> Weights:
+    """0 … size - 1; a blur may overshoot the grid for a moment."""
+    return _NUMBERS[:size] if size <= _NUMBERS.size else np.arange(size, dtype=np.float32)
 
 
 def _nobody() -> Weights:
@@ -285,19 +294,14 @@ def _nobody() -> Weights:
 
 
 @lru_cache(maxsize=4096)
-def kernel_of(mean: float, variance: float) -> tuple[int, Weights]:
-    """Probabilities of whole numbers with this mean and (nearly) this variance: the first number, and the weights.
-
-    Small variances take two or three neighbouring points, which hold both moments exactly where that is possible at all;
-    large ones a Gaussian. No distribution on whole numbers has less variance than the mean's fraction forces: f - f².
-    """
-    centre = round(mean)
-    rest = mean - centre
-    if variance < 0.25:
-        spread = max(variance + rest * rest, abs(rest))
-        weights = np.array([(spread - rest) / 2, 1 - spread, (spread + rest) / 2], dtype=np.float32)
-        return centre - 1, weights
-    reach = min(math.ceil(5.5 * math.sqrt(variance)) + 1, _LONGEST_KERNEL)
+def kernel_of(variance: float) -> Weights:
+    """Probabilities of -r … r with mean 0 and this variance: three points hold a small one exactly, a Gaussian a large one."""
+    if variance <= 0:
+        return _nobody()
+    if variance < 0.5:
+        return np.array([variance / 2, 1 - variance, variance / 2], dtype=np.float32)
+    reach = min(math.ceil(5.5 * math.sqrt(variance)) + 1, _LONGEST_REACH)
     offsets = np.arange(-reach, reach + 1)
-    gauss = np.exp(-((offsets - rest) ** 2) / (2 * variance))
-    return centre - reach, (gauss / gauss.sum()).astype(np.float32)
+    gauss = np.exp(-(offsets**2) / (2 * variance))
+    kernel: Weights = (gauss / gauss.sum()).astype(np.float32)
+    return kernel

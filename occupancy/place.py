@@ -1,107 +1,83 @@
 """One place, a store or a zone of it: counts and counted people in, an honest estimate out.
 
-Time is given with every call and never runs backwards. What happens by itself (a door falls silent, the day begins anew,
-a closed store empties) happens at marks that `next_due_ms` announces; whoever calls `advance` only then, or every second,
-or not before the next count, gets the same state to the byte.
+Time is given with every call and never runs backwards. What happens by itself (a door falls silent, the stayers are
+weighed, a closed store empties, the day begins anew) happens at marks that `next_due_ms` announces; whoever calls
+`advance` only then, or every second, or not before the next count, gets the same state to the byte.
 """
 
 import math
 from collections.abc import Collection
-from datetime import datetime, timedelta
 from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from occupancy.estimate import Belief, Estimate, Level, Status
+from occupancy import day as days
+from occupancy import inside as insides
+from occupancy import week as weeks
+from occupancy.calibrate import Night
+from occupancy.day import Day
+from occupancy.dwell import STEP_MS
+from occupancy.estimate import Belief, Estimate
+from occupancy.inside import Inside
 from occupancy.levels import next_level
+from occupancy.night import Closure, Learned, close_day
+from occupancy.smooth import History, Known
+from occupancy.sources import MINUTE_MS, Source, fade
+from occupancy.state import AFTER_HOURS_MEAN, State
+from occupancy.unseen import NOBODY, RATE_ERROR, Missed, UsualRates, missed
+from occupancy.week import Week, half_hour_of_day, next_reset_ms
 
-MINUTE_MS: Final = 60_000
-DAY_MS: Final = 86_400_000
-SILENT_AFTER_MS: Final = 15 * MINUTE_MS
-"""A source that says nothing for this long in opening hours is silent, however rarely it spoke before."""
-_SILENT_NOT_BEFORE_MS: Final = MINUTE_MS
 EMPTIES_MS: Final = 30 * MINUTE_MS
 """After closing; later than that, a closed place is taken to be empty but for whom the doors count from then on."""
 COMFORT_WHEN_UNKNOWN: Final = 100
-_AFTER_HOURS_MEAN: Final = 0.1
-_RATE_MEMORY_MS: Final = 30 * MINUTE_MS
-_OVERDISPERSION: Final = 1.5
-"""Variance of missed people over that of independent misses: groups walk in abreast."""
 _CAMERA_ERROR: Final = 0.2
 _RECOUNT_ERROR: Final = 0.03
+_CAMERA_DOUBT: Final = 0.001
+_RECOUNT_DOUBT: Final = 0.05
+"""How far a count by eye may overrule everything else that is believed."""
 _INDEPENDENT_AFTER_MS: Final = 15 * MINUTE_MS
-
-
-class Source(msgspec.Struct):
-    """A door or a counter of people, and when it was last heard."""
-
-    last_ms: int
-    heard: bool = False
-    settled_ms: int = 0
-    """Who passed unseen before this instant is already part of the belief."""
-    longest_gap_ms: float = 0.0
-    """The longest pause between two messages in opening hours, slowly forgotten; 0 = not known yet."""
-    ins_per_ms: float = 0.0
-    outs_per_ms: float = 0.0
-
-    def silent_after_ms(self) -> int:
-        """Two of its usual longest pauses, or 15 minutes."""
-        if not self.longest_gap_ms:
-            return SILENT_AFTER_MS
-        return min(max(int(2 * self.longest_gap_ms) + 5_000, _SILENT_NOT_BEFORE_MS), SILENT_AFTER_MS)
-
-    def spoke(self, at_ms: int, since_ms: int) -> None:
-        """Learn the pause since `since_ms`; one long outage does not make it deaf to the next."""
-        gap = min(at_ms - since_ms, SILENT_AFTER_MS)
-        if self.heard:
-            usual = self.longest_gap_ms
-            self.longest_gap_ms = float(max(min(gap, 2 * usual) if usual else gap, 0.98 * usual))
-        self.heard, self.last_ms = True, at_ms
-
-
-class _State(msgspec.Struct):
-    comfort: int | None
-    legal: int | None
-    timezone: str
-    reset_hour: int
-    now_ms: int = 0
-    day_ends_ms: int = 0
-    open: bool = True
-    opened_ms: int = 0
-    empties_ms: int | None = None
-    heard: bool = False
-    counted_ms: int | None = None
-    marked_ms: int = 0
-    doors: dict[str, Source] = {}
-    counters: dict[str, Source] = {}
-    level: Level = "quiet"
-    in_total: int = 0
-    out_total: int = 0
-    scale_in: float = 1.05
-    scale_out: float = 1.05
 
 
 class Place:
     """How many people are in one place.
 
     Args:
-        comfort: people that the place takes in comfort; None takes 100 until a better figure is known.
+        comfort: people that the place takes in comfort; None takes 100.
         legal: people that the law allows; None means that `p_over` stays 0.
-        timezone: IANA name, for the local day.
-        reset_hour: local hour at which a new day begins and totals start from zero.
+        timezone: IANA name, for the local day and week.
+        reset_hour: local hour at which a new day begins: totals start from zero, and the last day is learned from.
     """
 
     def __init__(self, comfort: int | None, legal: int | None, *, timezone: str = "UTC", reset_hour: int = 4) -> None:
-        self._state = _State(comfort, legal, timezone, reset_hour)
-        self._belief = Belief.anything_up_to(self.comfort)
-        self._zone = ZoneInfo(timezone)
-        self._estimate: Estimate | None = None
+        self._resume(State(comfort, legal, timezone, reset_hour))
+
+    def _resume(self, state: State) -> None:
+        self._state = state
+        self._zone = ZoneInfo(state.timezone)
+        self._inside = Inside(Belief.anything_up_to(self.comfort))
+        self._day = Day(0)
+        self._week = Week()
+        self._due_ms: int | None = None
+        self._shown: Belief | None = None
+        self._rates = UsualRates()
+        self._factors: dict[str, tuple[float, float, float, float]] = {}
 
     @property
     def comfort(self) -> int:
         """The comfort capacity in use, at least 1."""
         return max(self._state.comfort or COMFORT_WHEN_UNKNOWN, 1)
+
+    @property
+    def night(self) -> Night | None:
+        """What the last closure said of the doors."""
+        return self._state.night
+
+    @property
+    def history(self) -> History | None:
+        """The last closed day, smoothed."""
+        packed = self._state.history
+        return packed.unpack() if packed is not None else None
 
     # --- what the world says ---------------------------------------------------------------------------------------
 
@@ -112,9 +88,10 @@ class Place:
         moved = (timezone, reset_hour) != (state.timezone, state.reset_hour)
         state.comfort, state.legal, state.timezone, state.reset_hour = comfort, legal, timezone, reset_hour
         self._zone = ZoneInfo(timezone)
-        if moved and state.day_ends_ms:
-            state.day_ends_ms = self._day_end(state.now_ms)
-        self._refresh()
+        self._rates.forget()
+        if moved:
+            state.day_ends_ms = next_reset_ms(state.now_ms, self._zone, state.reset_hour)
+        self._changed()
 
     def expect(self, at_ms: int, *, doors: Collection[str], counters: Collection[str] = ()) -> None:
         """Name the sources that ought to speak; one that is not named any more is forgotten, a new one has its time to start.
@@ -127,7 +104,7 @@ class Place:
                 del known[gone]
             for name in sorted(set(wanted) - known.keys()):
                 known[name] = Source(self._state.now_ms)
-        self._refresh()
+        self._changed()
 
     def count(self, at_ms: int, ins: int, outs: int, door: str, *, whole_gap: bool = False) -> None:
         """A door counted; 0 and 0 is a sign of life. Each crossing must be told once.
@@ -142,20 +119,24 @@ class Place:
         self.advance(at_ms)
         state = self._state
         at_ms = state.now_ms
-        self._first_words(Belief.exactly(0))
+        if not state.heard:
+            self._first_words()
         source = state.doors.setdefault(door, Source(at_ms))
-        since = self._silent_since(source)
+        since = self._state.silent_since(source)
+        was_quiet = state.open and at_ms - since >= source.quiet_after_ms
+        if was_quiet:
+            self._end_silence(source, at_ms, since, whole_gap=whole_gap)
         if state.open:
-            if not whole_gap and at_ms - since >= source.silent_after_ms():
-                self._take_in(source, at_ms)
             source.spoke(at_ms, since)
-            fade = math.exp(-(at_ms - since) / _RATE_MEMORY_MS)
-            source.ins_per_ms = source.ins_per_ms * fade + ins / _RATE_MEMORY_MS
-            source.outs_per_ms = source.outs_per_ms * fade + outs / _RATE_MEMORY_MS
-        source.heard, source.last_ms = True, at_ms
+        source.heard, source.last_ms, source.settled_ms = True, at_ms, at_ms
+        source.unseen_ins = source.unseen_outs = 0.0
+        source.counted(ins, outs, fade(at_ms - since))
         if ins or outs:
-            self._move(ins, outs)
-        self._refresh()
+            self._move(source, door, ins, outs)
+        if ins or outs or was_quiet:
+            self._changed()
+        else:
+            self._due_ms = None
 
     def heard(self, at_ms: int, source: str) -> None:
         """A sign of life, such as a heartbeat, from a door or counter; from one that is not known it means nothing."""
@@ -164,8 +145,8 @@ class Place:
         elif source in self._state.counters:
             self.advance(at_ms)
             known = self._state.counters[source]
-            known.spoke(self._state.now_ms, self._silent_since(known))
-            self._refresh()
+            known.spoke(self._state.now_ms, self._state.silent_since(known))
+            self._changed()
 
     def observe(self, at_ms: int, people: float, error: float | None = None, *, counter: str) -> None:
         """A camera or the like counted the people inside; `error` is its standard error in people (±20 % if not said).
@@ -173,44 +154,34 @@ class Place:
         Raises:
             ValueError: a negative or infinite number, or NaN.
         """
-        _require_people(people, error)
+        people = _require_people(people, error)
         self.advance(at_ms)
         state = self._state
         source = state.counters.setdefault(counter, Source(state.now_ms))
-        error = max(error if error is not None else _CAMERA_ERROR * people, 1.0)
-        if not source.heard:
-            self._first_words(None)
-        else:
-            self._take_in_all()
+        error, relative = (1.0, _CAMERA_ERROR) if error is None else (max(float(error), 1.0), 0.0)
+        if source.heard and state.heard:
             elapsed = state.now_ms - source.last_ms
             if state.doors:
                 # Readings close together share one mistake: a hat stand taken for a man stays one for a while.
-                error /= math.sqrt(min(max(elapsed / _INDEPENDENT_AFTER_MS, 1e-4), 1.0))
+                doubt = 1 / math.sqrt(min(max(elapsed / _INDEPENDENT_AFTER_MS, 1e-4), 1.0))
+                error, relative = error * doubt, relative * doubt
             else:
-                self._belief.blur(0.0, min((0.1 * self.comfort) ** 2 * elapsed / MINUTE_MS, self.comfort**2 / 4))
-        source.spoke(state.now_ms, self._silent_since(source))
-        self._belief.observe(people, error)
-        self._refresh()
+                wander = (0.1 * self.comfort) ** 2 * elapsed / MINUTE_MS
+                self._inside.unseen(0.0, min(wander, self.comfort**2 / 4))
+        source.spoke(state.now_ms, self._state.silent_since(source))
+        self._look(people, error, relative, _CAMERA_DOUBT)
 
-    def recount(self, at_ms: int, people: int, error: float | None = None) -> None:
+    def recount(self, at_ms: int, people: float, error: float | None = None) -> None:
         """Somebody counted by eye (±3 %, at least one person, if not said); the doors' totals stay as they were.
 
         Raises:
             ValueError: a negative or infinite number, or NaN.
         """
-        _require_people(people, error)
+        people = _require_people(people, error)
         self.advance(at_ms)
-        state = self._state
-        self._take_in_all()
-        self._first_words(None)
-        state.counted_ms = state.now_ms
-        error = error if error is not None else max(1.0, _RECOUNT_ERROR * people)
-        mean, variance = self._belief.moments()
-        # Where eyes and doors contradict each other, the doors were surer than they had reason to be: their spread is
-        # widened until the difference is one that could have happened (variance matching, Mehra 1970).
-        self._belief.blur(0.0, max((people - mean) ** 2 - variance - error**2, 0.0))
-        self._belief.observe(people, error)
-        self._refresh()
+        self._state.counted_ms = self._state.now_ms
+        error, relative = (1.0, _RECOUNT_ERROR) if error is None else (float(error), 0.0)
+        self._look(people, error, relative, _RECOUNT_DOUBT)
 
     def is_open(self, at_ms: int, open_now: bool) -> None:
         """Opening hours begin or end; the same again changes nothing."""
@@ -218,14 +189,15 @@ class Place:
         state = self._state
         if open_now == state.open:
             return
-        state.open = open_now
         if open_now:
-            state.opened_ms, state.empties_ms = state.now_ms, None
+            state.opened_ms, state.empties_ms, state.left_late = state.now_ms, None, None
             if not state.heard:
-                self._belief = Belief.anything_up_to(self.comfort)
+                self._inside.restart(Belief.anything_up_to(self.comfort))
         else:
+            self._take_in_all()
             state.empties_ms = state.now_ms + (EMPTIES_MS if state.heard else 0)
-        self._refresh()
+        state.open = open_now
+        self._changed()
 
     # --- time ------------------------------------------------------------------------------------------------------
 
@@ -234,158 +206,187 @@ class Place:
         state = self._state
         if not state.now_ms:
             state.now_ms = state.opened_ms = state.marked_ms = at_ms
-            state.day_ends_ms = self._day_end(at_ms)
-        while True:
-            due = self._due()
-            if due > at_ms:
-                break
-            state.now_ms = state.marked_ms = due
-            self._mark(due)
+            state.day_ends_ms = next_reset_ms(at_ms, self._zone, state.reset_hour)
+            self._day = Day(at_ms)
+            self._start_day()
+        if self._due_ms is None:
+            self._due_ms = self._state.due_ms()
+        while self._due_ms <= at_ms:
+            state.now_ms = state.marked_ms = self._due_ms
+            self._mark(state.now_ms)
+            self._due_ms = self._state.due_ms()
         state.now_ms = max(state.now_ms, at_ms)
 
     def next_due_ms(self) -> int | None:
         """When `advance` would next change something by itself; None before the first call."""
-        return self._due() if self._state.now_ms else None
+        if not self._state.now_ms:
+            return None
+        if self._due_ms is None:
+            self._due_ms = self._state.due_ms()
+        return self._due_ms
 
     def estimate(self, at_ms: int) -> Estimate:
         """How many people are inside now."""
         self.advance(at_ms)
-        if self._estimate is None:
-            self._refresh()
-        assert self._estimate is not None
-        return self._estimate
-
-    def _due(self) -> int:
-        state = self._state
-        due = state.day_ends_ms
-        if state.empties_ms is not None:
-            due = min(due, state.empties_ms)
-        if not state.open:
-            return due
-        for source in state.doors.values():
-            since = self._silent_since(source)
-            first, silent = since + MINUTE_MS, since + source.silent_after_ms()
-            due = min(due, first if first > state.marked_ms else state.marked_ms + _look_every(state.marked_ms - since))
-            if silent > state.marked_ms:
-                due = min(due, silent)
-        for source in state.counters.values():
-            silent = self._silent_since(source) + source.silent_after_ms()
-            if silent > state.marked_ms:
-                due = min(due, silent)
-        if state.counted_ms is not None and state.counted_ms + SILENT_AFTER_MS > state.marked_ms:
-            due = min(due, state.counted_ms + SILENT_AFTER_MS)
-        return due
+        state, belief = self._state, self._display()
+        mean = belief.mean()
+        low, high = belief.interval()
+        over = belief.above(state.legal) if state.legal is not None else 0.0
+        low, high = min(low, mean), max(high, mean)  # of a belief with two humps the mean may lie outside
+        return Estimate(
+            mean, low, high, mean / self.comfort, over, state.level, state.status(), state.in_total, state.out_total
+        )
 
     def _mark(self, at_ms: int) -> None:
         state = self._state
-        if at_ms >= state.day_ends_ms:
-            state.day_ends_ms = self._day_end(at_ms)
-            state.in_total = state.out_total = 0
+        if state.open:
+            for door in state.doors.values():
+                if at_ms - self._state.silent_since(door) >= door.silent_after_ms:
+                    self._take_in(door, at_ms)
+            if at_ms % STEP_MS == 0:
+                self._weigh_stayers(at_ms)
         if state.empties_ms is not None and at_ms >= state.empties_ms:
-            state.empties_ms = None
-            self._belief = Belief.about(_AFTER_HOURS_MEAN)
-        self._refresh()
+            state.empties_ms, state.left_late = None, 0
+            self._inside.restart(Belief.about(state.remainder if state.heard else AFTER_HOURS_MEAN))
+        if at_ms >= state.day_ends_ms:
+            self._close_day(at_ms)
+        self._changed()
 
-    def _day_end(self, at_ms: int) -> int:
-        """The next local reset hour after this instant; a day when clocks change has 23 or 25 hours."""
-        local = datetime.fromtimestamp(at_ms / 1000, self._zone)
-        day = local.date()
-        while True:
-            reset = datetime(day.year, day.month, day.day, self._state.reset_hour, tzinfo=self._zone)
-            end_ms = int(reset.timestamp() * 1000)
-            if end_ms > at_ms:
-                return end_ms
-            day += timedelta(days=1)
+    def _close_day(self, at_ms: int) -> None:
+        state = self._state
+        state.day_ends_ms = next_reset_ms(at_ms, self._zone, state.reset_hour)
+        state.in_total = state.out_total = 0
+        emptied = not state.open and state.empties_ms is None
+        if state.left_late is not None:
+            state.remainder += 0.1 * (max(state.left_late, AFTER_HOURS_MEAN) - state.remainder)
+            state.left_late = None
+        end = Known(0.0, 1.0) if emptied else None
+        closure = Closure(state.day_start, end, at_ms, state.unseen, state.unseen_variance)
+        learned = Learned(state.calibration, state.dwell, self._week)
+        state.night, state.history = close_day(self._day, closure, state.doors, learned, self._zone)
+        state.unseen = state.unseen_variance = 0.0
+        self._factors.clear()
+        if emptied:
+            self._inside.restart(Belief.about(AFTER_HOURS_MEAN))
+        state.day_start = Known(*self._inside.belief.moments())
+        self._day = self._day.next(at_ms, emptied=emptied)
+        self._rates.forget()
+        self._start_day()
+
+    def _start_day(self) -> None:
+        scatter, day_variance = self._state.dwell.errors()
+        calibration = self._state.calibration
+        self._inside.start_day(scatter, day_variance, calibration.imbalance_variance(), calibration.scale_sigma**2)
 
     # --- the inside ------------------------------------------------------------------------------------------------
 
-    def _first_words(self, start: Belief | None) -> None:
-        if not self._state.heard:
-            self._state.heard = True
-            if start is not None and self._state.open:
-                self._belief = start
+    def _first_words(self) -> None:
+        """The first count of a place that has never been seen: it starts from nobody."""
+        self._state.heard = True
+        if self._state.open:
+            self._inside.restart(Belief.exactly(0))
 
-    def _move(self, ins: int, outs: int) -> None:
+    def _move(self, source: Source, door: str, ins: int, outs: int) -> None:
         state = self._state
         state.in_total += ins
         state.out_total += outs
-        self._belief.arrive(ins)
-        self._belief.leave(outs)
-        more, fewer = state.scale_in - 1, state.scale_out - 1
-        self._belief.blur(
-            more * ins - fewer * outs,
-            _OVERDISPERSION * (ins * (max(more, 0) + 0.01) + outs * (max(fewer, 0) + 0.01)),
-        )
+        source.ins_today += ins
+        source.outs_today += outs
+        if state.left_late is not None:
+            state.left_late += outs - ins
+        factors = self._factors.get(door)
+        if factors is None:
+            scale_in, scale_out = state.calibration.factors(door)
+            factors = self._factors[door] = (scale_in, scale_out, _spread(scale_in), _spread(scale_out))
+        came, left = factors[0] * ins, factors[1] * outs
+        noise = factors[2] * ins + factors[3] * outs
+        self._inside.flow(ins, outs, came, left, noise)
+        self._day.add(state.now_ms, came, left, noise)
 
-    def _silent_since(self, source: Source) -> int:
-        """Silence counts in opening hours only."""
-        return max(source.last_ms, self._state.opened_ms)
+    def _look(self, people: float, error: float, relative: float, doubt: float) -> None:
+        """Take an absolute reading in."""
+        self._take_in_all()
+        self._state.heard = True
+        self._inside.observe(people, error, relative, doubt)
+        self._day.see(self._state.now_ms, people, max(error, relative * self._inside.belief.mean()))
+        self._changed()
 
-    def _unseen(self, source: Source, at_ms: int) -> tuple[float, float]:
-        """Mean and variance of the people who passed a silent door unseen, from its usual rate.
+    def _weigh_stayers(self, at_ms: int) -> None:
+        dwell = self._state.dwell
+        if not dwell.known:
+            self._inside.gather(1.0)
+            return
+        arrivals, unseen = self._day.arrivals(self._day.step(at_ms - 1))
+        half_hour = half_hour_of_day(at_ms - 1, self._zone)
+        unseen_stayers = float(dwell.survival @ unseen[::-1])
+        forgets = math.exp(-STEP_MS / dwell.mean_ms)
+        variance = unseen_stayers + (RATE_ERROR * unseen_stayers) ** 2
+        self._inside.step(dwell.stayers(arrivals, half_hour), variance, forgets, dwell.errors()[0])
 
-        From one minute of silence on it is more and more believed to be broken, and wholly once it counts as silent.
-        """
-        since = self._silent_since(source)
-        silence, full = at_ms - since, source.silent_after_ms()
-        if silence < MINUTE_MS or not source.heard:
-            return 0.0, 0.0
-        broken = 1.0 if silence >= full else (silence - MINUTE_MS + 1) / (full - MINUTE_MS + 1)
-        unseen_ms = broken * (at_ms - max(since, source.settled_ms))
-        ins, outs = unseen_ms * source.ins_per_ms, unseen_ms * source.outs_per_ms
-        shift = min(max(ins - outs, -self.comfort), self.comfort)
-        variance = _OVERDISPERSION * (ins + outs) + (0.3 * ins) ** 2 + (0.3 * outs) ** 2
-        return shift, min(variance, self.comfort**2 / 4)
+    # --- silence ---------------------------------------------------------------------------------------------------
+
+    def _missed(self, source: Source, at_ms: int) -> Missed:
+        since = self._state.silent_since(source)
+        if not source.heard or at_ms - since < source.quiet_after_ms or at_ms <= source.settled_ms:
+            return NOBODY
+        rates = self._rates.of(source, at_ms, self._day, self._week, self._zone)
+        return missed(source, rates, since_ms=since, at_ms=at_ms, most=self.comfort / 2)
 
     def _take_in(self, source: Source, at_ms: int) -> None:
-        shift, variance = self._unseen(source, at_ms)
+        """Make whoever passed a quiet door part of the belief."""
+        came, left, variance = self._missed(source, at_ms)
         if variance > 0:
-            self._belief.blur(shift, variance)
-        source.settled_ms = at_ms
+            state = self._state
+            self._inside.unseen(came - left, variance)
+            self._day.add_unseen(max(self._state.silent_since(source), source.settled_ms), at_ms, came, left, variance)
+            source.unseen_ins += came
+            source.unseen_outs += left
+            state.unseen += came - left
+            state.unseen_variance += variance
+            source.settled_ms = at_ms
+            self._rates.forget()
 
     def _take_in_all(self) -> None:
         if self._state.open:
             for door in self._state.doors.values():
                 self._take_in(door, self._state.now_ms)
 
-    def _refresh(self) -> None:
-        """Say anew how many are inside, as of the last mark for what nobody sees."""
-        state = self._state
-        belief = self._belief
-        if state.open:
-            for door in state.doors.values():
-                shift, variance = self._unseen(door, max(state.marked_ms, door.settled_ms))
-                if variance > 0:
-                    belief = belief.copy() if belief is self._belief else belief
-                    belief.blur(shift, variance)
-        mean, _ = belief.moments()
-        low, high = belief.interval()
-        rate = mean / self.comfort
-        state.level = next_level(state.level, rate)
-        over = belief.above(state.legal) if state.legal is not None else 0.0
-        self._estimate = Estimate(
-            mean, low, high, rate, over, state.level, self._status(), state.in_total, state.out_total
-        )
+    def _end_silence(self, source: Source, at_ms: int, since: int, *, whole_gap: bool) -> None:
+        """A door speaks again: either its figures hold what passed meanwhile, or that stays a guess."""
+        if whole_gap:
+            balance = source.unseen_ins - source.unseen_outs
+            if balance:
+                self._inside.unseen(-balance, 0.0)
+                self._day.add_unseen(since, at_ms, -source.unseen_ins, -source.unseen_outs, 0.0)
+                self._state.unseen -= balance
+                self._rates.forget()
+        elif at_ms - since >= source.silent_after_ms:
+            self._take_in(source, at_ms)
 
-    def _status(self) -> Status:
-        state = self._state
-        if not state.heard:
-            return "blind"
-        if not state.open:
-            return "live"
-        sources = [*state.doors.values(), *state.counters.values()]
-        at_ms = state.marked_ms
-        silent = [at_ms - self._silent_since(source) >= source.silent_after_ms() for source in sources]
-        if silent and not any(silent):
-            return "live"
-        recounted = state.counted_ms is not None and at_ms - state.counted_ms < SILENT_AFTER_MS
-        return "degraded" if recounted or not all(silent) else "blind"
+    # --- what is shown ---------------------------------------------------------------------------------------------
+
+    def _display(self) -> Belief:
+        """The belief, widened as of the last mark by whom the doors that are quiet may have missed."""
+        if self._shown is None:
+            belief = self._inside.belief
+            if self._state.open:
+                for door in self._state.doors.values():
+                    came, left, variance = self._missed(door, self._state.marked_ms)
+                    if variance > 0:
+                        belief = belief.copy() if belief is self._inside.belief else belief
+                        belief.blur(came - left, variance)
+            self._shown = belief
+        return self._shown
+
+    def _changed(self) -> None:
+        self._shown = self._due_ms = None
+        self._state.level = next_level(self._state.level, self._display().mean() / self.comfort)
 
     # --- to keep ---------------------------------------------------------------------------------------------------
 
     def dump(self) -> bytes:
         """Everything, as bytes; equal states have equal bytes."""
-        return msgspec.msgpack.encode((1, self._state, self._belief.dump()))
+        return msgspec.msgpack.encode((2, self._state, self._inside.dump(), self._day.dump(), self._week.dump()))
 
     @classmethod
     def load(cls, dumped: bytes) -> Self:
@@ -394,25 +395,24 @@ class Place:
         Raises:
             msgspec.DecodeError: no version of this code wrote it.
         """
-        _, state, belief = _DECODER.decode(dumped)
-        place = cls.__new__(cls)
-        place._state, place._belief = state, Belief.load(belief)  # noqa: SLF001 - its own class
-        place._zone, place._estimate = ZoneInfo(state.timezone), None  # noqa: SLF001 - its own class
+        _, state, inside, day, week = _DECODER.decode(dumped)
+        place = cls(state.comfort, state.legal)
+        place._resume(state)
+        place._inside, place._day, place._week = Inside.load(inside), Day.load(day), Week.load(week)
         return place
 
 
-_DECODER = msgspec.msgpack.Decoder(tuple[int, _State, tuple[int, bytes, tuple[float, float] | None]])
+_DECODER = msgspec.msgpack.Decoder(tuple[int, State, insides.Dumped, days.Dumped, weeks.Dumped])
 
 
-def _look_every(silence_ms: int) -> int:
-    """How often a silence is looked at: often at first, rarely once it has told all."""
-    if silence_ms < 2 * 60 * MINUTE_MS:
-        return MINUTE_MS
-    return 15 * MINUTE_MS if silence_ms < DAY_MS else 60 * MINUTE_MS
+def _spread(factor: float) -> float:
+    """Variance of the truth behind one count: a negative binomial's, and a little for what no count is free of."""
+    return factor * max(factor - 1, 0.0) + 0.003
 
 
-def _require_people(people: float, error: float | None) -> None:
+def _require_people(people: float, error: float | None) -> float:
     if not (math.isfinite(people) and people >= 0):
         raise ValueError(f"{people} is not a number of people")
     if error is not None and not (math.isfinite(error) and error >= 0):
         raise ValueError(f"{error} is not a standard error in people")
+    return float(people)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occupancy.place import DAY_MS, MINUTE_MS, Place
+from occupancy.place import Place
+from occupancy.sources import MINUTE_MS
 
 NOON = 1_750_032_000_000 + 8 * 3_600_000  # a Monday in June 2025, 08:00 UTC
 
@@ -26,7 +27,7 @@ def test_a_place_that_was_never_sensed_is_blind_and_says_the_whole_range():
     place.expect(NOON, doors=["door"])
     answer = place.estimate(NOON)
     assert answer.status == "blind"
-    assert (answer.low, answer.high) == (5, 95)
+    assert (answer.low, answer.high) == pytest.approx((5, 95), abs=0.6)
 
 
 def test_the_first_word_of_a_door_starts_an_empty_store():
@@ -160,9 +161,8 @@ def play(place, history, *, every_ms=None, start=NOON):
 def test_whatever_happens_the_answer_is_a_number_of_people(history):
     place = store()
     at = play(place, history)
-    answer = place.estimate(at + DAY_MS // 24)
-    assert 0 <= answer.low <= answer.high
-    assert answer.low - 1 <= answer.mean <= answer.high + 1
+    answer = place.estimate(at + 60 * MINUTE_MS)
+    assert 0 <= answer.low <= answer.mean <= answer.high < 10_000
     assert 0 <= answer.p_over <= 1
     assert answer.rate == answer.mean / 100
     assert len(place.dump()) < 20_000

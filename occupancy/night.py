@@ -1,0 +1,136 @@
+"""What one place learns when a day is over: its doors, its dwell times, its typical week, and the day as it really was."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from occupancy.calibrate import Calibration, Night
+from occupancy.day import CAME, LEFT, NOISE, UNSEEN, Day
+from occupancy.dwell import SPAN, STEP_MS, Dwell, Floats
+from occupancy.smooth import Known, Packed, pack, smooth
+from occupancy.sources import Source
+from occupancy.week import HOUR_MS, INS, Week, half_hour_of_day, hour_of_week
+
+_MOST_UNSEEN: Final = 0.1
+
+
+class Closure(NamedTuple):
+    """How a day began and ended."""
+
+    start: Known
+    end: Known | None
+    """Who is inside now; None where the place never empties."""
+    at_ms: int
+    unseen: float
+    """People who passed silent doors by their usual rate, in less out, and the variance of that."""
+    unseen_variance: float
+
+
+class Learned(NamedTuple):
+    """What a place knows from many days; each part is changed in place."""
+
+    calibration: Calibration
+    dwell: Dwell
+    week: Week
+
+
+def close_day(
+    day: Day, closure: Closure, doors: Mapping[str, Source], learned: Learned, zone: ZoneInfo
+) -> tuple[Night, Packed]:
+    """Learn from a day that is over, and say how it was."""
+    change, noise = day.column(CAME) - day.column(LEFT), day.column(NOISE)
+    readings = {at: Known(people, variance) for at, people, variance in day.seen}
+    by_count = smooth(change, noise, readings, closure.start, closure.end)
+    counted = {name: (door.ins_today, door.outs_today) for name, door in doors.items()}
+    night = learned.calibration.close(
+        counted,
+        unseen=closure.unseen,
+        unseen_variance=closure.unseen_variance,
+        end_variance=closure.end.variance
+        if closure.end
+        else 2 * max(2.0, 0.3 * float(by_count.mean.mean() if change.size else 0.0)) ** 2,
+    )
+    came, unseen = day.column(CAME), day.column(UNSEEN)
+    if night.taught and unseen.sum() <= _MOST_UNSEEN * came.sum():
+        _learn_dwell(day, by_count.mean, learned.dwell, zone, closes=closure.end is not None)
+    best = by_count
+    if learned.dwell.known:
+        best = smooth(change, noise, _with_stayers(day, readings, learned.dwell, zone), closure.start, closure.end)
+    _learn_week(day, best.mean, closure.at_ms, learned.week, zone)
+    _learn_shares(doors)
+    return night, pack(day.starts_ms, STEP_MS, best)
+
+
+def _half_hours(day: Day, zone: ZoneInfo) -> np.ndarray:
+    """The half-hour of the local day of each step; changes of clocks fall on whole quarters of an hour."""
+    starts = range(day.starts_ms, day.starts_ms + (day.last + 1) * STEP_MS, 3 * STEP_MS)
+    quarters = [half_hour_of_day(start, zone) for start in starts]
+    return np.repeat(np.array(quarters, dtype=np.int64), 3)[: day.last + 1]
+
+
+def _learn_dwell(day: Day, inside: Floats, dwell: Dwell, zone: ZoneInfo, *, closes: bool) -> None:
+    came = day.column(CAME)
+    busy = np.flatnonzero(came)
+    if busy.size == 0:
+        return
+    inside = inside.copy()
+    inside[: busy[0]] = np.nan
+    inside[busy[-1] + 1 :] = np.nan
+    arrivals = day.rows[CAME, : SPAN + day.last + 1].astype(np.float64)
+    dwell.learn(arrivals, inside, _half_hours(day, zone), closes=closes)
+
+
+def _with_stayers(day: Day, readings: dict[int, Known], dwell: Dwell, zone: ZoneInfo) -> dict[int, Known]:
+    """The stayers as weak readings, each worth its share of one mean dwell time: their errors last as long."""
+    came = day.column(CAME)
+    busy = np.flatnonzero(came)
+    if busy.size == 0:
+        return readings
+    windows = np.lib.stride_tricks.sliding_window_view(day.rows[CAME, 1 : SPAN + day.last + 1], SPAN)
+    half_hours = _half_hours(day, zone)
+    stayers = np.maximum(windows[:, ::-1] @ dwell.survival + np.array(dwell.extra)[half_hours], 0.0)
+    patience = max(2 * dwell.mean_ms / STEP_MS, 1.0)
+    merged = dict(readings)
+    for at in range(int(busy[0]), int(busy[-1]) + 1):
+        expected = float(stayers[at])
+        variance = (dwell.scatter * max(expected, 1.0) + dwell.day_variance * expected * expected) * patience
+        known = merged.get(at)
+        if known is not None:
+            precision = 1 / known.variance + 1 / variance
+            expected, variance = (known.people / known.variance + expected / variance) / precision, 1 / precision
+        merged[at] = Known(expected, variance)
+    return merged
+
+
+def _learn_week(day: Day, inside: Floats, until_ms: int, week: Week, zone: ZoneInfo) -> None:
+    came, left, unseen = day.column(CAME), day.column(LEFT), day.column(UNSEEN)
+    if came.sum() == 0:
+        return  # a day off; it says nothing of this weekday
+    a_step, steps = STEP_MS, HOUR_MS // STEP_MS
+    first = -(-day.starts_ms // HOUR_MS) * HOUR_MS
+    spans = [
+        (hour_of_week(hour, zone), slice((hour - day.starts_ms) // a_step, (hour - day.starts_ms) // a_step + steps))
+        for hour in range(first, until_ms - HOUR_MS + 1, HOUR_MS)
+    ]
+    spans = [(hour, span) for hour, span in spans if not unseen[span].any()]
+    known = [(hour, span) for hour, span in spans if week.knows(hour)]
+    ratio = week.ratio(
+        float(sum(came[span].sum() for _, span in known)), sum(week.figure(INS, hour) for hour, _ in known)
+    )
+    for hour, span in spans:
+        mean = float(inside[span].sum()) / steps
+        week.learn(hour, float(came[span].sum()), float(left[span].sum()), mean, ratio)
+
+
+def _learn_shares(doors: Mapping[str, Source]) -> None:
+    ins, outs = sum(door.ins_today for door in doors.values()), sum(door.outs_today for door in doors.values())
+    for door in doors.values():
+        if ins:
+            share = door.ins_today / ins
+            door.in_share += (share - door.in_share) * (0.1 if door.in_share else 1.0)
+        if outs:
+            share = door.outs_today / outs
+            door.out_share += (share - door.out_share) * (0.1 if door.out_share else 1.0)
+        door.ins_today = door.outs_today = 0
