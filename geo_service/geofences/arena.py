@@ -5,7 +5,7 @@ columns   | block of 3 | block of 8           | (free, 8) | block of 2 | … end
 ```
 
 A block keeps its place until it is released, so whoever holds its start can index the columns directly. Sizes are rounded
-up to a class (1, 2, 3, 4, 6, 8, 12, 16, …); a released block waits for the next one of its class. Nothing is ever moved
+up to a class (1, 2, …, 8, 10, 12, 14, 16, 20, …); a released block waits for the next one of its class. Nothing is ever moved
 or compacted, so no call takes long; a column that is full is copied once into one a quarter larger.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 Ints = NDArray[np.int64]
 
-_CLASSES = np.array(sorted({1} | {2**k for k in range(1, 40)} | {3 * 2**k for k in range(39)}), np.int64)
+_CLASSES = np.array([1, 2, 3, *(step << k for k in range(38) for step in (4, 5, 6, 7))], np.int64)
 
 
 class Arena:

@@ -30,7 +30,8 @@ from geo_service.geofences.outlines import CIRCLE, NONE, Outlines
 from geo_service.geofences.samples import of_discs, of_paths
 from geo_service.geofences.shapes import Circle, Shape
 
-_SETTLED_AT_ONCE = 2048
+_FEW, _MANY = 64, 2048
+"""How many changes are brought in at once: few between questions, so that none waits long; many while loading."""
 _CIRCLE_BIT = 128
 
 
@@ -56,7 +57,8 @@ class FenceIndex:
         self._table = CellTable()
         self._outlines = Outlines()
         self._pending: dict[int, Shape | None] = {}
-        """What was put (a shape) or removed (None) since the last `_settle`."""
+        """What was put (a shape) or removed (None) and is not brought in yet."""
+        self._at_once = _MANY
         self._records = Arena([np.int32])
         """Each fence's records of the table, so that it can be taken out again."""
         self._block = np.zeros((256, 2), np.int32)
@@ -74,8 +76,9 @@ class FenceIndex:
         if not 0 <= slot < SLOTS:
             raise ValueError(f"slot {slot} is not within 0 to {SLOTS - 1}")
         self._pending[slot] = shape
-        if len(self._pending) >= _SETTLED_AT_ONCE:
-            self._settle()
+        if len(self._pending) >= self._at_once:
+            self._bring_in_pending()
+            self._at_once = min(2 * self._at_once, _MANY)
 
     def remove(self, slot: int) -> None:
         """Forget a slot; one that is not there is fine."""
@@ -225,9 +228,12 @@ class FenceIndex:
         return (np.concatenate(keys) if len(keys) > 1 else keys[0]), len(used)
 
     def _settle(self) -> None:
-        """Bring in what changed."""
-        if not self._pending:
-            return
+        """Bring in what changed, before a question is answered."""
+        self._at_once = _FEW
+        if self._pending:
+            self._bring_in_pending()
+
+    def _bring_in_pending(self) -> None:
         pending, self._pending = self._pending, {}
         slots = np.array(list(pending), np.int32)
         self._reserve(int(slots.max()) + 1)
