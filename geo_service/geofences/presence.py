@@ -174,7 +174,7 @@ class Presence:
         )
         if len(at):
             view = Strict(self._tables, rows) if self.mode == "strict" else Steady(self._tables, rows, logged_ms)
-            for part in arrivals.rounds(dev) if judged.repeats else [np.arange(len(dev))]:
+            for part in view.turns(dev) if judged.repeats else [np.arange(len(dev))]:
                 turn = rows.take(part) if judged.repeats else rows
                 settle(self._tables, turn, *view.follow(turn, part), logged_ms)
         return Step(events + self._tables.told(), judged.late, judged.duplicate, judged.skewed, judged.too_old, held)

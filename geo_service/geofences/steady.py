@@ -31,6 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from geo_service.geofences.arrivals import rounds
 from geo_service.geofences.columns import spans
 from geo_service.geofences.devices import NEVER
 from geo_service.geofences.earth import metres_per_degree
@@ -142,6 +143,10 @@ class Steady:
         self._near_m = near.distance_m
         self._near_count = np.bincount(near.row, minlength=len(rows.dev))
         self._near_begin = np.cumsum(self._near_count) - self._near_count
+
+    def turns(self, dev: Ints) -> list[NDArray[np.intp]]:
+        """The rows in turns in which each device occurs once: every fix moves the belief."""
+        return rounds(dev)
 
     def follow(self, rows: Rows, part: NDArray[np.intp]) -> tuple[Pairs, Ints, Ints]:
         """Pairs after these rows, the given part of the batch; then row and position of stays that are over (none here)."""
