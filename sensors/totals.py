@@ -21,6 +21,8 @@ _AGREE_MS = 10_000
 _LATE_UPTIME_S = 300
 _LATE_UPTIME_MOST_S = 3_600
 _LATE_SEQ = 64
+# So many messages may overtake one; a number that fell further began anew.
+_OVERTAKEN = 8
 _LATE_PEOPLE = 64
 # No door passes more people than this; a total that ran faster was set, not counted.
 _PEOPLE_PER_S = 100
@@ -116,7 +118,7 @@ class Totals(msgspec.Struct):
         order = order_of(base, new)
         if order == "restarted" and (self.zeroes or _life(base, new) == "other"):
             return self._restart(base, new)
-        if order == "older" and _life(base, new) == "other":
+        if order == "older" and (_life(base, new) == "other" or new.people == base.people):
             return None
         if self._is_of_before(base, new) or (self.wraps and _is_before_wrap(base, new)):
             return None
@@ -143,17 +145,18 @@ class Totals(msgspec.Struct):
             return self._late(base, new)
         if order == "newer":
             # Not late, not wrapped: the counter was zeroed, or (still near its old height) put right by hand.
-            if 2 * new.people <= base.people or _one_boot(base, new) is False:
+            if 2 * new.people <= base.people or _one_boot(base, new) is False or _is_up_since(base, new):
                 return self._restart(base, new)
             self._set(new)
             return None
-        if 4 * new.people <= base.people and base.people - new.people >= 8:
+        if _is_near_zero(base, new):
             return self._restart(base, new)
         return self._late(base, new)
 
     def _restart(self, base: Total, new: Total) -> Step | None:
         uptime_s = 0.0 if new.uptime_s is None else new.uptime_s
-        restored = 10 * new.people >= 9 * base.people and new.people > 10 + 2 * uptime_s and new.began_ms is None
+        below = new.ins <= base.ins and new.outs <= base.outs and new.began_ms is None
+        restored = below and 10 * new.people >= 9 * base.people and new.people > 10 + 2 * uptime_s
         self._set(new)
         # A restarted sensor that stands near its old height loaded an older total from its memory.
         return None if restored else Step(new.ins, new.outs, base)
@@ -184,6 +187,8 @@ class Totals(msgspec.Struct):
         behind = before.people - new.people
         if behind > _LATE_PEOPLE or new.received_ms - before.received_ms > _HOUR_MS:
             return False
+        if _is_overtaken(base, new):
+            return True
         if _life(before, new) is not None:
             return _life(before, new) == "same" and _life(base, new) == "other"
         if _one_boot(before, new) and _one_boot(base, new) is False:
@@ -218,10 +223,26 @@ def _order_by_uptime(base: Total, new: Total, risen_s: float) -> Order:
     clock_ms = _clock_step_ms(base, new)
     if clock_ms is not None and clock_ms < 0 and clock_ms - 1000 * risen_s <= _AGREE_MS:
         return "older"  # the clock went back as far as the uptime, or further
+    if _is_overtaken(base, new):
+        return "older"
     # A restart lies between the two arrivals, unless a queue delivers both at once: then the size has to tell.
-    since_base = 1000 * (new.uptime_s or 0) <= elapsed_ms(base, new) + 5_000
-    low = -risen_s > _LATE_UPTIME_S and 4 * new.people <= base.people
-    return "restarted" if since_base or low or -risen_s > _LATE_UPTIME_MOST_S else "older"
+    low = -risen_s > _LATE_UPTIME_S and _is_near_zero(base, new)
+    return "restarted" if _is_up_since(base, new) or low or -risen_s > _LATE_UPTIME_MOST_S else "older"
+
+
+def _is_overtaken(base: Total, new: Total) -> bool:
+    """Whether the sequence numbers say that `base` overtook `new`; 0 and 1 are where numbers begin anew."""
+    return base.seq is not None and new.seq is not None and 1 < new.seq < base.seq <= new.seq + _OVERTAKEN
+
+
+def _is_up_since(base: Total, new: Total) -> bool:
+    """Whether the sensor can have started after it sent `base`."""
+    return new.uptime_s is not None and 1000 * new.uptime_s <= elapsed_ms(base, new) + 1_000
+
+
+def _is_near_zero(base: Total, new: Total) -> bool:
+    """Whether a total fell as far as only a restart takes it: to a quarter, and by more than a late message would."""
+    return 4 * new.people <= base.people and base.people - new.people >= 8
 
 
 def _life(base: Total, new: Total) -> Literal["same", "other"] | None:
