@@ -38,6 +38,8 @@ SENSOR_TOPICS = "geo/v1/sensor/+"
 TOPICS = ("geo/v1/ping/+", "owntracks/+/+", "owntracks/+/+/event", SENSOR_TOPICS)
 """What is listened to whatever the site says: a sensor that nobody configured is told of, too."""
 _REFRESH_S = 1.0
+# A fold costs nearly the same for ten pings as for a thousand: under load they may wait a little for each other.
+_FLUSH_S = 0.04
 
 
 def now_ms() -> int:
@@ -152,6 +154,7 @@ def run_worker(settings: Settings) -> None:
         topics=TOPICS,
         on_batch=ingest.take_batch,
         on_refused=ingest.refused,
+        flush_s=_FLUSH_S,
     )
     directory = Directory(catalogue, changed)
     directory.refresh()

@@ -103,7 +103,8 @@ class Folding:
             if step.outputs:
                 written.append((entry.id, self._encode(step.outputs, current)))
                 to_commit += step.to_commit
-        self._log.commit(number, Commit(written, current, None))
+        if written:
+            self._log.commit(number, Commit(written, current, None))
         if to_commit:
             self._ledger.commit(to_commit, entries[-1].id.ms)
         self._positions[number] = entries[-1].id

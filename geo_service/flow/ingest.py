@@ -53,8 +53,12 @@ class Ingest:
             UnreachableError: the log cannot be reached; nothing was appended, the same batch may come again.
         """
         taken, counted, now_ms = nothing_taken(), [], self._now_ms()
+        take_ping = self._intake.take_ping
         for message in messages:
-            if message.qos and not message.topic.startswith(native.TOPIC):
+            if message.topic.startswith(native.TOPIC):
+                if not message.retained and take_ping(message.topic, message.payload, taken):
+                    continue
+            elif message.qos:
                 checksum = crc32(message.payload, crc32(message.topic.encode()))
                 # Also of what came again: it still is unacknowledged.
                 counted.append((message.mid, checksum))
