@@ -49,14 +49,14 @@ def test_an_unknown_format_is_refused_with_the_names_that_exist():
 
 @pytest.mark.parametrize("name", formats())
 @given(payload=st.binary(max_size=200))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_arbitrary_bytes_never_escape_as_another_error(name, payload):
     must_answer(name, payload)
 
 
 @pytest.mark.parametrize("name", formats())
 @given(body=json_values)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_arbitrary_json_never_escapes_as_another_error(name, body):
     must_answer(name, msgspec.json.encode(body))
 

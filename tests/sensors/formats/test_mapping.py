@@ -109,7 +109,7 @@ options = st.fixed_dictionaries(
 
 
 @given(body=bodies, chosen=options)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_options_and_any_body_give_readings_or_a_refusal(body, chosen):
     try:
         payload = msgspec.json.encode(body)
