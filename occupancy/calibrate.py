@@ -38,7 +38,7 @@ _NOISE_PRIOR_NIGHTS: Final = 6.0
 _NOISE_MEMORY: Final = 0.98
 _MOST_NOISE: Final = 0.35
 """Variance of the truth behind one crossing; more than doors that miss a quarter of the people could explain."""
-_BASE_NOISE: Final = 0.01
+_COUNT_NOISE: Final = 0.003
 _A_WEEK: Final = 7
 _LEAST_CROSSINGS: Final = 40
 _MOST_DOORS: Final = 8
@@ -210,6 +210,29 @@ class Calibration(msgspec.Struct):
     def _matrix(self) -> np.ndarray:
         size = len(self.logs)
         return np.array(self.covariance).reshape(size, size)
+
+
+class Factors:
+    """What one night's calibration makes of a count, looked up once a door."""
+
+    __slots__ = ("_calibration", "_known")
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._known: dict[str, tuple[float, float, float, float]] = {}
+
+    def weigh(self, door: str, ins: int, outs: int) -> tuple[float, float, float]:
+        """People who came and who left, for these counts of a door, and the variance of that."""
+        known = self._known.get(door)
+        if known is None:
+            more, fewer = self._calibration.factors(door)
+            known = self._known[door] = (more, fewer, _spread(more), _spread(fewer))
+        return known[0] * ins, known[1] * outs, known[2] * ins + known[3] * outs
+
+
+def _spread(factor: float) -> float:
+    """Variance of the truth behind one count: a negative binomial's, and a little for what no count is free of."""
+    return factor * max(factor - 1, 0.0) + _COUNT_NOISE
 
 
 def _prior(doors: int) -> np.ndarray:

@@ -44,15 +44,18 @@ class Day:
         self.rows[NOISE, SPAN + at] += noise
         self.last = max(self.last, at)
 
-    def add_unseen(self, since_ms: int, at_ms: int, came: float, left: float, noise: float) -> None:
-        """People may have passed a silent door, evenly between two instants."""
+    def spread(
+        self, since_ms: int, at_ms: int, came: float, left: float, noise: float, *, unseen: bool = False
+    ) -> None:
+        """People passed, or may have passed a silent door (`unseen`), evenly between two instants."""
         first, last = self.step(since_ms), self.step(at_ms)
         steps = slice(SPAN + first, SPAN + last + 1)
         length = last - first + 1
         self.rows[CAME, steps] += came / length
-        self.rows[UNSEEN, steps] += came / length
         self.rows[LEFT, steps] += left / length
         self.rows[NOISE, steps] += noise / length
+        if unseen:
+            self.rows[UNSEEN, steps] += came / length
         self.last = max(self.last, last)
 
     def see(self, at_ms: int, people: float, error: float) -> None:

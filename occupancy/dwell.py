@@ -98,6 +98,9 @@ class Dwell(msgspec.Struct):
         self.losses = (old + pace * (losses - old)).tolist()
         self.best = int(np.argmin(self.losses))
         expected = stayers[:, self.best]
+        if not closes:
+            # Nothing anchors the count of a place that never empties but the stayers themselves.
+            inside = inside - float((inside - expected)[use].mean())
         self._learn_extra(inside - expected, use, half_hours, pace)
         self._learn_scatter(inside, expected + np.array(self.extra)[half_hours], use, pace)
 

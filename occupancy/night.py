@@ -28,6 +28,14 @@ class Closure(NamedTuple):
     unseen_variance: float
 
 
+class Past(NamedTuple):
+    """A day that is over, and what each door counted on it, in and out."""
+
+    day: Day
+    closure: Closure
+    counted: dict[str, tuple[int, int]]
+
+
 class Learned(NamedTuple):
     """What a place knows from many days; each part is changed in place."""
 
@@ -36,16 +44,14 @@ class Learned(NamedTuple):
     week: Week
 
 
-def close_day(
-    day: Day, closure: Closure, doors: Mapping[str, Source], learned: Learned, zone: ZoneInfo
-) -> tuple[Night, Packed]:
+def close_day(past: Past, doors: Mapping[str, Source], learned: Learned, zone: ZoneInfo) -> tuple[Night, Packed]:
     """Learn from a day that is over, and say how it was."""
+    day, closure = past.day, past.closure
     change, noise = day.column(CAME) - day.column(LEFT), day.column(NOISE)
     readings = {at: Known(people, variance) for at, people, variance in day.seen}
     by_count = smooth(change, noise, readings, closure.start, closure.end)
-    counted = {name: (door.ins_today, door.outs_today) for name, door in doors.items()}
     night = learned.calibration.close(
-        counted,
+        past.counted,
         unseen=closure.unseen,
         unseen_variance=closure.unseen_variance,
         end_variance=closure.end.variance
@@ -59,7 +65,7 @@ def close_day(
     if learned.dwell.known:
         best = smooth(change, noise, _with_stayers(day, readings, learned.dwell, zone), closure.start, closure.end)
     _learn_week(day, best.mean, closure.at_ms, learned.week, zone)
-    _learn_shares(doors)
+    _learn_shares(doors, past.counted)
     return night, pack(day.starts_ms, STEP_MS, best)
 
 
@@ -124,13 +130,13 @@ def _learn_week(day: Day, inside: Floats, until_ms: int, week: Week, zone: ZoneI
         week.learn(hour, float(came[span].sum()), float(left[span].sum()), mean, ratio)
 
 
-def _learn_shares(doors: Mapping[str, Source]) -> None:
-    ins, outs = sum(door.ins_today for door in doors.values()), sum(door.outs_today for door in doors.values())
-    for door in doors.values():
-        if ins:
-            share = door.ins_today / ins
-            door.in_share += (share - door.in_share) * (0.1 if door.in_share else 1.0)
-        if outs:
-            share = door.outs_today / outs
-            door.out_share += (share - door.out_share) * (0.1 if door.out_share else 1.0)
-        door.ins_today = door.outs_today = 0
+def _learn_shares(doors: Mapping[str, Source], counted: Mapping[str, tuple[int, int]]) -> None:
+    all_ins, all_outs = (sum(counts) for counts in zip(*counted.values(), strict=True)) if counted else (0, 0)
+    for name, (ins, outs) in counted.items():
+        door = doors.get(name)
+        if door is None:
+            continue
+        if all_ins:
+            door.in_share += (ins / all_ins - door.in_share) * (0.1 if door.in_share else 1.0)
+        if all_outs:
+            door.out_share += (outs / all_outs - door.out_share) * (0.1 if door.out_share else 1.0)

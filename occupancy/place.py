@@ -12,21 +12,20 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from occupancy import day as days
 from occupancy import inside as insides
-from occupancy import week as weeks
-from occupancy.calibrate import Night
-from occupancy.day import Day
+from occupancy import record as records
+from occupancy.calibrate import Factors, Night
 from occupancy.dwell import STEP_MS
 from occupancy.estimate import Belief, Estimate
 from occupancy.inside import Inside
 from occupancy.levels import next_level
-from occupancy.night import Closure, Learned, close_day
+from occupancy.night import Closure
+from occupancy.record import Record
 from occupancy.smooth import History, Known
 from occupancy.sources import MINUTE_MS, Source, fade
 from occupancy.state import AFTER_HOURS_MEAN, State
-from occupancy.unseen import NOBODY, RATE_ERROR, Missed, UsualRates, missed
-from occupancy.week import Week, half_hour_of_day, next_reset_ms
+from occupancy.unseen import NOBODY, Missed, missed
+from occupancy.week import next_reset_ms
 
 EMPTIES_MS: Final = 30 * MINUTE_MS
 """After closing; later than that, a closed place is taken to be empty but for whom the doors count from then on."""
@@ -54,14 +53,11 @@ class Place:
 
     def _resume(self, state: State) -> None:
         self._state = state
-        self._zone = ZoneInfo(state.timezone)
         self._inside = Inside(Belief.anything_up_to(self.comfort))
-        self._day = Day(0)
-        self._week = Week()
+        self._record = Record(ZoneInfo(state.timezone))
+        self._factors = Factors(state.calibration)
         self._due_ms: int | None = None
         self._shown: Belief | None = None
-        self._rates = UsualRates()
-        self._factors: dict[str, tuple[float, float, float, float]] = {}
 
     @property
     def comfort(self) -> int:
@@ -87,10 +83,9 @@ class Place:
         state = self._state
         moved = (timezone, reset_hour) != (state.timezone, state.reset_hour)
         state.comfort, state.legal, state.timezone, state.reset_hour = comfort, legal, timezone, reset_hour
-        self._zone = ZoneInfo(timezone)
-        self._rates.forget()
         if moved:
-            state.day_ends_ms = next_reset_ms(state.now_ms, self._zone, state.reset_hour)
+            self._record.move_to(ZoneInfo(timezone))
+            state.day_ends_ms = next_reset_ms(state.now_ms, self._record.zone, state.reset_hour)
         self._changed()
 
     def expect(self, at_ms: int, *, doors: Collection[str], counters: Collection[str] = ()) -> None:
@@ -120,7 +115,9 @@ class Place:
         state = self._state
         at_ms = state.now_ms
         if not state.heard:
-            self._first_words()
+            state.heard = True
+            if state.open:
+                self._inside.restart(Belief.exactly(0))
         source = state.doors.setdefault(door, Source(at_ms))
         since = self._state.silent_since(source)
         was_quiet = state.open and at_ms - since >= source.quiet_after_ms
@@ -132,7 +129,7 @@ class Place:
         source.unseen_ins = source.unseen_outs = 0.0
         source.counted(ins, outs, fade(at_ms - since))
         if ins or outs:
-            self._move(source, door, ins, outs)
+            self._move(door, ins, outs, since if whole_gap or source.regular else at_ms)
         if ins or outs or was_quiet:
             self._changed()
         else:
@@ -144,8 +141,8 @@ class Place:
             self.count(at_ms, 0, 0, source)
         elif source in self._state.counters:
             self.advance(at_ms)
-            known = self._state.counters[source]
-            known.spoke(self._state.now_ms, self._state.silent_since(known))
+            counter = self._state.counters[source]
+            counter.spoke(self._state.now_ms, self._state.silent_since(counter))
             self._changed()
 
     def observe(self, at_ms: int, people: float, error: float | None = None, *, counter: str) -> None:
@@ -206,8 +203,8 @@ class Place:
         state = self._state
         if not state.now_ms:
             state.now_ms = state.opened_ms = state.marked_ms = at_ms
-            state.day_ends_ms = next_reset_ms(at_ms, self._zone, state.reset_hour)
-            self._day = Day(at_ms)
+            state.day_ends_ms = next_reset_ms(at_ms, self._record.zone, state.reset_hour)
+            self._record.begin(at_ms)
             self._start_day()
         if self._due_ms is None:
             self._due_ms = self._state.due_ms()
@@ -248,30 +245,41 @@ class Place:
         if state.empties_ms is not None and at_ms >= state.empties_ms:
             state.empties_ms, state.left_late = None, 0
             self._inside.restart(Belief.about(state.remainder if state.heard else AFTER_HOURS_MEAN))
+        if state.study_ms is not None and at_ms >= state.study_ms:
+            self._study()
         if at_ms >= state.day_ends_ms:
-            self._close_day(at_ms)
+            self._end_day(at_ms)
         self._changed()
 
-    def _close_day(self, at_ms: int) -> None:
+    def _end_day(self, at_ms: int) -> None:
         state = self._state
-        state.day_ends_ms = next_reset_ms(at_ms, self._zone, state.reset_hour)
-        state.in_total = state.out_total = 0
+        state.day_ends_ms = next_reset_ms(at_ms, self._record.zone, state.reset_hour)
         emptied = not state.open and state.empties_ms is None
         if state.left_late is not None:
             state.remainder += 0.1 * (max(state.left_late, AFTER_HOURS_MEAN) - state.remainder)
             state.left_late = None
-        end = Known(0.0, 1.0) if emptied else None
-        closure = Closure(state.day_start, end, at_ms, state.unseen, state.unseen_variance)
-        learned = Learned(state.calibration, state.dwell, self._week)
-        state.night, state.history = close_day(self._day, closure, state.doors, learned, self._zone)
+        inside = Known(0.0, 1.0) if emptied else None
+        closure = Closure(state.day_start, inside, at_ms, state.unseen, state.unseen_variance)
+        self._study()
+        state.study_ms = self._record.end_day(closure, state.doors, emptied=emptied)
         state.unseen = state.unseen_variance = 0.0
-        self._factors.clear()
+        state.in_total = state.out_total = 0
+        for door in state.doors.values():
+            door.ins_today = door.outs_today = 0
         if emptied:
             self._inside.restart(Belief.about(AFTER_HOURS_MEAN))
         state.day_start = Known(*self._inside.belief.moments())
-        self._day = self._day.next(at_ms, emptied=emptied)
-        self._rates.forget()
         self._start_day()
+
+    def _study(self) -> None:
+        """Learn from yesterday, if that is still to be done."""
+        state = self._state
+        if state.study_ms is not None:
+            state.study_ms = None
+            state.night, state.history = self._record.study(state.calibration, state.dwell, state.doors)
+            self._factors = Factors(state.calibration)
+            if not state.open:
+                self._start_day()
 
     def _start_day(self) -> None:
         scatter, day_variance = self._state.dwell.errors()
@@ -280,35 +288,22 @@ class Place:
 
     # --- the inside ------------------------------------------------------------------------------------------------
 
-    def _first_words(self) -> None:
-        """The first count of a place that has never been seen: it starts from nobody."""
-        self._state.heard = True
-        if self._state.open:
-            self._inside.restart(Belief.exactly(0))
-
-    def _move(self, source: Source, door: str, ins: int, outs: int) -> None:
+    def _move(self, door: str, ins: int, outs: int, since_ms: int) -> None:
         state = self._state
         state.in_total += ins
         state.out_total += outs
-        source.ins_today += ins
-        source.outs_today += outs
         if state.left_late is not None:
             state.left_late += outs - ins
-        factors = self._factors.get(door)
-        if factors is None:
-            scale_in, scale_out = state.calibration.factors(door)
-            factors = self._factors[door] = (scale_in, scale_out, _spread(scale_in), _spread(scale_out))
-        came, left = factors[0] * ins, factors[1] * outs
-        noise = factors[2] * ins + factors[3] * outs
+        came, left, noise = self._factors.weigh(door, ins, outs)
         self._inside.flow(ins, outs, came, left, noise)
-        self._day.add(state.now_ms, came, left, noise)
+        self._record.counted(since_ms, state.now_ms, came, left, noise)
 
     def _look(self, people: float, error: float, relative: float, doubt: float) -> None:
         """Take an absolute reading in."""
         self._take_in_all()
         self._state.heard = True
         self._inside.observe(people, error, relative, doubt)
-        self._day.see(self._state.now_ms, people, max(error, relative * self._inside.belief.mean()))
+        self._record.day.see(self._state.now_ms, people, max(error, relative * self._inside.belief.mean()))
         self._changed()
 
     def _weigh_stayers(self, at_ms: int) -> None:
@@ -316,12 +311,8 @@ class Place:
         if not dwell.known:
             self._inside.gather(1.0)
             return
-        arrivals, unseen = self._day.arrivals(self._day.step(at_ms - 1))
-        half_hour = half_hour_of_day(at_ms - 1, self._zone)
-        unseen_stayers = float(dwell.survival @ unseen[::-1])
-        forgets = math.exp(-STEP_MS / dwell.mean_ms)
-        variance = unseen_stayers + (RATE_ERROR * unseen_stayers) ** 2
-        self._inside.step(dwell.stayers(arrivals, half_hour), variance, forgets, dwell.errors()[0])
+        expected, variance = self._record.stayers(at_ms, dwell)
+        self._inside.step(expected, variance, math.exp(-STEP_MS / dwell.mean_ms), dwell.errors()[0])
 
     # --- silence ---------------------------------------------------------------------------------------------------
 
@@ -329,8 +320,7 @@ class Place:
         since = self._state.silent_since(source)
         if not source.heard or at_ms - since < source.quiet_after_ms or at_ms <= source.settled_ms:
             return NOBODY
-        rates = self._rates.of(source, at_ms, self._day, self._week, self._zone)
-        return missed(source, rates, since_ms=since, at_ms=at_ms, most=self.comfort / 2)
+        return missed(source, self._record.rates(source, at_ms), since_ms=since, at_ms=at_ms, most=self.comfort / 2)
 
     def _take_in(self, source: Source, at_ms: int) -> None:
         """Make whoever passed a quiet door part of the belief."""
@@ -338,18 +328,16 @@ class Place:
         if variance > 0:
             state = self._state
             self._inside.unseen(came - left, variance)
-            self._day.add_unseen(max(self._state.silent_since(source), source.settled_ms), at_ms, came, left, variance)
+            self._record.guessed(max(state.silent_since(source), source.settled_ms), at_ms, came, left, variance)
             source.unseen_ins += came
             source.unseen_outs += left
             state.unseen += came - left
             state.unseen_variance += variance
             source.settled_ms = at_ms
-            self._rates.forget()
 
     def _take_in_all(self) -> None:
-        if self._state.open:
-            for door in self._state.doors.values():
-                self._take_in(door, self._state.now_ms)
+        for door in self._state.doors.values() if self._state.open else ():
+            self._take_in(door, self._state.now_ms)
 
     def _end_silence(self, source: Source, at_ms: int, since: int, *, whole_gap: bool) -> None:
         """A door speaks again: either its figures hold what passed meanwhile, or that stays a guess."""
@@ -357,9 +345,8 @@ class Place:
             balance = source.unseen_ins - source.unseen_outs
             if balance:
                 self._inside.unseen(-balance, 0.0)
-                self._day.add_unseen(since, at_ms, -source.unseen_ins, -source.unseen_outs, 0.0)
+                self._record.guessed(since, at_ms, -source.unseen_ins, -source.unseen_outs, 0.0)
                 self._state.unseen -= balance
-                self._rates.forget()
         elif at_ms - since >= source.silent_after_ms:
             self._take_in(source, at_ms)
 
@@ -368,14 +355,12 @@ class Place:
     def _display(self) -> Belief:
         """The belief, widened as of the last mark by whom the doors that are quiet may have missed."""
         if self._shown is None:
-            belief = self._inside.belief
-            if self._state.open:
-                for door in self._state.doors.values():
-                    came, left, variance = self._missed(door, self._state.marked_ms)
-                    if variance > 0:
-                        belief = belief.copy() if belief is self._inside.belief else belief
-                        belief.blur(came - left, variance)
-            self._shown = belief
+            self._shown = self._inside.belief
+            for door in self._state.doors.values() if self._state.open else ():
+                came, left, variance = self._missed(door, self._state.marked_ms)
+                if variance > 0:
+                    self._shown = self._shown.copy()
+                    self._shown.blur(came - left, variance)
         return self._shown
 
     def _changed(self) -> None:
@@ -386,7 +371,7 @@ class Place:
 
     def dump(self) -> bytes:
         """Everything, as bytes; equal states have equal bytes."""
-        return msgspec.msgpack.encode((2, self._state, self._inside.dump(), self._day.dump(), self._week.dump()))
+        return msgspec.msgpack.encode((3, self._state, self._inside.dump(), self._record.dump()))
 
     @classmethod
     def load(cls, dumped: bytes) -> Self:
@@ -395,19 +380,14 @@ class Place:
         Raises:
             msgspec.DecodeError: no version of this code wrote it.
         """
-        _, state, inside, day, week = _DECODER.decode(dumped)
+        _, state, inside, record = _DECODER.decode(dumped)
         place = cls(state.comfort, state.legal)
         place._resume(state)
-        place._inside, place._day, place._week = Inside.load(inside), Day.load(day), Week.load(week)
+        place._inside, place._record = Inside.load(inside), Record.load(record, ZoneInfo(state.timezone))
         return place
 
 
-_DECODER = msgspec.msgpack.Decoder(tuple[int, State, insides.Dumped, days.Dumped, weeks.Dumped])
-
-
-def _spread(factor: float) -> float:
-    """Variance of the truth behind one count: a negative binomial's, and a little for what no count is free of."""
-    return factor * max(factor - 1, 0.0) + 0.003
+_DECODER = msgspec.msgpack.Decoder(tuple[int, State, insides.Dumped, records.Dumped])
 
 
 def _require_people(people: float, error: float | None) -> float:

@@ -23,6 +23,8 @@ class Source(msgspec.Struct):
     """Mean pause between two messages in opening hours, of the last twenty or so; 0 = not known yet."""
     longest_gap_ms: float = 0.0
     """The longest pause, slowly forgotten."""
+    regular: bool = False
+    """It reports by the clock: what it says is of all the time since it last spoke."""
     gaps: int = 0
     """How many pauses it has learned from, up to a few."""
     quiet_after_ms: int = MINUTE_MS
@@ -62,7 +64,8 @@ class Source(msgspec.Struct):
         Fifteen mean pauses without a crossing have a chance of e⁻¹⁵ if people come independently.
         """
         longest = int(self.longest_gap_ms)
-        if longest <= 1.6 * self.usual_gap_ms:
+        self.regular = longest <= 1.6 * self.usual_gap_ms
+        if self.regular:
             self.quiet_after_ms = max(MINUTE_MS, longest + _SLACK_MS)
             silent = min(2 * longest + _SLACK_MS, _REGULAR_UP_TO_MS)
         else:
@@ -74,6 +77,8 @@ class Source(msgspec.Struct):
         """Move the recent rates; `kept` says how much of the old ones stays."""
         self.ins_per_ms = self.ins_per_ms * kept + ins / _RATE_MEMORY_MS
         self.outs_per_ms = self.outs_per_ms * kept + outs / _RATE_MEMORY_MS
+        self.ins_today += ins
+        self.outs_today += outs
 
     def broken(self, silence_ms: int) -> float:
         """How far its silence is believed to be a fault."""

@@ -25,6 +25,8 @@ class State(msgspec.Struct):
     marked_ms: int = 0
     """The last instant at which something happened by itself."""
     day_ends_ms: int = 0
+    study_ms: int | None = None
+    """When yesterday shall be learned from."""
     open: bool = True
     opened_ms: int = 0
     empties_ms: int | None = None
@@ -56,9 +58,7 @@ class State(msgspec.Struct):
 
     def due_ms(self) -> int:
         """When something happens next by itself: the day ends, a step's stayers are weighed, a silence tells more."""
-        due = self.day_ends_ms
-        if self.empties_ms is not None:
-            due = min(due, self.empties_ms)
+        due = min(at for at in (self.day_ends_ms, self.study_ms, self.empties_ms) if at is not None)
         if not self.open:
             return due
         marked = self.marked_ms
