@@ -127,7 +127,8 @@ def _sensor(sensor: Sensor, site: Site, topics: Counter[str]) -> Found:
     if any(mark in sensor.published_topic for mark in "+#"):
         yield "error", "topic: a sensor publishes to one topic, without + or #"
     try:
-        decoder(sensor.format)
+        for problem in decoder(sensor.format).problems(sensor.options):
+            yield "error", f"options: {problem}"
     except UnknownFormatError as error:
         yield "error", f"format: {error}"
     if sensor.timezone is not None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from geo_service import outputs
-from geo_service.catalogue.documents import Campaign, Line, Sensor, Store
+from geo_service.catalogue.documents import Campaign, Sensor, Store
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
 from geo_service.flow.entries import Recount, Refusal
@@ -66,8 +66,8 @@ class Stores:
             facts = counters.take(stamped)
             troubles += self._health.heard(sensor.id, [stamped], facts, now_ms)
             told = [self._fact(sensor, fact, touched) for fact in facts]
-            if not any(told) and sensor.zone is None:
-                self._place(sensor.store, "", now_ms).heard(now_ms, _source(sensor.id, reading.line))
+            if not any(told) and sensor.zone is None and not reading.retained:
+                self._place(sensor.store, "", now_ms).heard(now_ms, sensor.id)
                 touched[sensor.store, ""] = None
         return [*self._sensors(troubles), *self._say(touched, now_ms)]
 
@@ -94,18 +94,17 @@ class Stores:
 
     def _fact(self, sensor: Sensor, fact: Counted | Observed, touched: dict[PlaceKey, None]) -> bool:
         """Tell the places concerned; False where it says nothing about how many are inside."""
-        source = _source(sensor.id, fact.line)
         if isinstance(fact, Observed):
             if fact.kind != "absolute":
                 return False
             self._place(sensor.store, fact.zone or "", fact.at_ms).observe(
-                fact.at_ms, fact.value, fact.error, counter=source
+                fact.at_ms, fact.value, fact.error, counter=sensor.id
             )
             touched[sensor.store, fact.zone or ""] = None
             return True
         for zone, ins, outs in _flows(fact):
             whole_gap = fact.backfill is not None
-            self._place(sensor.store, zone, fact.at_ms).count(fact.at_ms, ins, outs, source, whole_gap=whole_gap)
+            self._place(sensor.store, zone, fact.at_ms).count(fact.at_ms, ins, outs, sensor.id, whole_gap=whole_gap)
             touched[sensor.store, zone] = None
         return True
 
@@ -219,8 +218,8 @@ class Stores:
     def _expect(self, store_id: str, now_ms: int) -> None:
         """Tell the store which doors and counters ought to speak, so that it knows when one falls silent."""
         sensors = [sensor for sensor in self._site.sensor.values() if sensor.store == store_id]
-        doors = [name for sensor in sensors if sensor.role == "door" for name in _outer_doors(sensor)]
-        cameras = [_source(sensor.id, "door") for sensor in sensors if sensor.role == "camera" and sensor.zone is None]
+        doors = [sensor.id for sensor in sensors if sensor.role == "door" and _leads_outside(sensor)]
+        cameras = [sensor.id for sensor in sensors if sensor.role == "camera" and sensor.zone is None]
         if doors or cameras or (store_id, "") in self._places:
             self._place(store_id, "", now_ms).expect(now_ms, doors=doors, counters=cameras)
             self._unsaid[store_id, ""] = None
@@ -328,14 +327,9 @@ RESET_HOUR = 4
 """Local hour at which a store's day begins: when even late stores have closed."""
 
 
-def _source(sensor: str, line: str) -> str:
-    return f"{sensor}/{line}"
-
-
-def _outer_doors(sensor: Sensor) -> list[str]:
-    """The lines of a door sensor that lead to the street."""
-    lines = sensor.lines or {"door": Line()}
-    return [_source(sensor.id, name) for name, line in lines.items() if line.from_zone is None]
+def _leads_outside(sensor: Sensor) -> bool:
+    """Whether it counts at the street; lines that nobody configured do."""
+    return not sensor.lines or any(line.from_zone is None for line in sensor.lines.values())
 
 
 def _flows(fact: Counted) -> list[tuple[str, int, int]]:

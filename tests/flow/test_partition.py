@@ -256,3 +256,11 @@ def test_the_town_folds_without_a_rejected_document():
     town, problems = read_site(Path(__file__).resolve().parents[2] / "fixtures" / "town")
     assert problems + check_site(town) == []
     assert of(outputs.Rejected, Run(town).said) == []
+
+
+def test_a_sensor_whose_lines_have_names_of_their_own_is_not_missed_at_a_door():
+    run = Run(site())
+    for minute in range(1, 40):
+        reading = Reading(sensor="door1", line="North entrance", kind="delta", ins=1, outs=1)
+        said = run.feed(T0 + minute * 60_000, Readings([reading]))
+    assert of(outputs.Occupancy, said)[0].status == "live"
