@@ -12,7 +12,7 @@ put(slot, shape) ──► cells of the shape                     │
 
 One cell is found per point, at the finest resolution; the coarser ones are its parents, and all of them are looked up in
 one table at once. What was put or removed since is brought in before the next question is answered, many at once
-(`_settle`); that costs some 0.1 ms for one fence and 50 µs each for many, and nothing is ever built anew.
+(`_settle`): a tenth of a millisecond a fence where there are many, a few milliseconds for one. Nothing is ever built anew.
 """
 
 from typing import NamedTuple
