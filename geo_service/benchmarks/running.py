@@ -46,7 +46,7 @@ class Running(NamedTuple):
         return WorkerCounts(self.client, keys=self.keys).all() or {}
 
     def await_pings(self, number: int) -> None:
-        """Wait until so many pings are in the log, and everything there is lies behind the checkpoint.
+        """Wait until so many pings are in the log, all there is lies behind the checkpoint, and what was said is delivered.
 
         Raises:
             UnreachableError: that does not come.
@@ -54,6 +54,11 @@ class Running(NamedTuple):
         self._await(lambda: self.counts().get("pings", 0) >= number, f"{number} pings in the log")
         newest = EntryId.parse(self.client.xinfo_stream(self.keys("log", partition=0))["last-generated-id"])
         self._await(lambda: self._checkpoint() >= newest, "a checkpoint behind them")
+        said = EntryId.parse(self.client.xinfo_stream(self.keys("outputs", partition=0))["last-generated-id"])
+        self._await(lambda: self._delivered() >= said, "a delivery of what was said")
+
+    def _delivered(self) -> EntryId:
+        return EntryId.parse(self.client.hget(self.keys("readers", partition=0), "mqtt") or b"0-0")
 
     def _checkpoint(self) -> EntryId:
         position = self.client.hget(self.keys("checkpoint", partition=0), "position")

@@ -16,7 +16,7 @@ _PUBREL = 0x62
 _LAYOUT_BYTES = 5
 """Command, length (one or two bytes) and the topic's length: they fix where topic, message id and payload are."""
 _MOST_LAYOUTS = 8192
-_MOST_NAMES = 16384
+_MOST_NAMES = 65536
 _CUT_SHORT = "a PUBLISH ends within its own head"
 _MOST_LENGTH_BYTES = 4
 # An acknowledgement is four bytes: its command, the length 2, and the message id. One integer each, packed in one go.
