@@ -15,6 +15,7 @@ inside; `delay_pings` is the median over the others of the fixes from the first 
 holds, for steady, how often crossings of a given confidence were true.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -92,7 +93,11 @@ class Crossings(NamedTuple):
     true: Mask
 
 
-def run(*, quick: bool, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def run(*, quick: bool, progress: Callable[[str], None] = _tell) -> dict[str, Any]:
     """Walk a town and judge it by every rule.
 
     Returns:

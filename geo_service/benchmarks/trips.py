@@ -8,6 +8,7 @@ Couriers stop at doors and walk to and fro, a third of their time, which nobody 
 import csv
 import gzip
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
@@ -33,7 +34,11 @@ GOAL_M = 40.0
 Stretch = list[tuple[float, float, float]]
 
 
-def run(*, quick: bool, progress: Callable[[str], None] = lambda _: None, data: Path = _DATA) -> dict[str, Any]:
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def run(*, quick: bool, progress: Callable[[str], None] = _tell, data: Path = _DATA) -> dict[str, Any]:
     """Predict; the quick run takes every fifth stretch.
 
     Returns:
