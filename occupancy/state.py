@@ -58,7 +58,11 @@ class State(msgspec.Struct):
 
     def due_ms(self) -> int:
         """When something happens next by itself: the day ends, a step's stayers are weighed, a silence tells more."""
-        due = min(at for at in (self.day_ends_ms, self.study_ms, self.empties_ms) if at is not None)
+        due = self.day_ends_ms
+        if self.study_ms is not None and self.study_ms < due:
+            due = self.study_ms
+        if self.empties_ms is not None and self.empties_ms < due:
+            due = self.empties_ms
         if not self.open:
             return due
         marked = self.marked_ms
@@ -66,14 +70,18 @@ class State(msgspec.Struct):
             due = min(due, self.now_ms - self.now_ms % STEP_MS + STEP_MS)
         for source in self.doors.values():
             since = self.silent_since(source)
-            first, silent = since + source.quiet_after_ms, since + source.silent_after_ms
-            due = min(due, first if first > marked else marked + look_every_ms(marked - since))
-            if silent > marked:
-                due = min(due, silent)
-        ends = [self.silent_since(source) + source.silent_after_ms for source in self.counters.values()]
-        if self.counted_ms is not None:
-            ends.append(self.counted_ms + SILENT_AFTER_MS)
-        return min([due, *(end for end in ends if end > marked)])
+            look = since + source.quiet_after_ms
+            if look <= marked:
+                look = marked + look_every_ms(marked - since)
+            silent = since + source.silent_after_ms
+            due = min(due, look, silent) if silent > marked else min(due, look)
+        for source in self.counters.values():
+            silent = self.silent_since(source) + source.silent_after_ms
+            if marked < silent < due:
+                due = silent
+        if self.counted_ms is not None and marked < self.counted_ms + SILENT_AFTER_MS < due:
+            due = self.counted_ms + SILENT_AFTER_MS
+        return due
 
     def status(self) -> Status:
         """How far the answer can be trusted, as of the last mark.

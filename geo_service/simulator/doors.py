@@ -6,7 +6,7 @@ own chance, in and out. Staff come before opening, take breaks, and lock up. Now
 One seed is one store: the same seed gives the same store to the last person.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -41,6 +41,9 @@ class Habits(NamedTuple):
     camera_error: float = 0.2
 
 
+NORMAL: Final = Habits()
+
+
 @dataclass(frozen=True)
 class Day:
     """One day by the minute."""
@@ -59,22 +62,14 @@ class Day:
     """What a person who counts at a given hour is off by, as a share."""
 
 
-@dataclass
 class Store:
     """A made store; `day()` makes the next day."""
 
-    seed: int
-    habits: Habits = Habits()
-    _made: int = 0
-    _random: np.random.Generator = field(init=False)
-    _misses: NDArray[np.float64] = field(init=False)
-    _week: NDArray[np.float64] = field(init=False)
-    _door_share: NDArray[np.float64] = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, seed: int, habits: Habits = NORMAL) -> None:
         """Draw what stays the same from day to day."""
-        self._random = np.random.default_rng([self.seed, 20250106])
-        habits = self.habits
+        self.habits = habits
+        self._made = 0
+        self._random = np.random.default_rng([seed, 20250106])
         self._misses = np.stack([self._random.uniform(*habits.miss_in, 2), self._random.uniform(*habits.miss_out, 2)])
         self._door_share = self._random.uniform(0.5, 0.7, 2)
         self._week = _week_shape(self._random)
