@@ -15,6 +15,7 @@ import redis
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from geo_service.delivery.mqtt_publisher import MqttPublisher, Outgoing
 from geo_service.delivery.mqtt_url import BrokerUrl
 from geo_service.embedded import processes, servers
 from geo_service.embedded.servers import find_mosquitto, find_redis, start_servers
@@ -56,12 +57,12 @@ def publish(url, *messages, retain=False):
 
 
 def collect(url, topic, client_id, number, timeout_s=10):
-    """Messages of a persistent session, as (topic, payload, retained), once `number` are there."""
+    """Messages of a persistent session, as (topic, payload, retained), once `number` different ones are there."""
     got, enough = [], threading.Event()
 
     def take(_client, _data, message):
         got.append((message.topic, message.payload, message.retain))
-        if len(got) >= number:
+        if len({payload for _, payload, _ in got}) >= number:
             enough.set()
 
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
@@ -121,7 +122,7 @@ def test_mosquitto_keeps_what_it_has_acknowledged_over_a_restart(tmp_path):
         pytest.skip("no mosquitto is installed")
     with start_servers(tmp_path, redis=False) as started:
         collect(started.mqtt_url, "t/#", "keeper", 0)
-        publish(started.mqtt_url, *[(f"t/{number}", b"x") for number in range(30)])
+        publish(started.mqtt_url, *[("t/1", b"%d" % number) for number in range(30)])
     with start_servers(tmp_path, redis=False) as started:
         assert len(collect(started.mqtt_url, "t/#", "keeper", 30)) == 30
 
@@ -296,13 +297,51 @@ def test_amqtt_serves_a_client_that_returns_before_its_old_connection_is_cleared
             with socket.create_connection(address) as new, new.makefile("rb") as stream:
                 new.settimeout(10)
                 new.sendall(connect + subscribe)
-                assert {packet[0] for packet in _read_packets(stream, 2)} == {0x20, 0x90}
                 payload = b"new %d" % round_number
                 publish(started.mqtt_url, ("t/1", payload))
-                message = _read_packets(stream, 1)[0]
-                assert message.endswith(payload)
-                new.sendall(b"\x40\2" + message[7:9] + b"\xe0\0")
-                assert stream.read() == b""
+                message = b""
+                while not message.endswith(payload):
+                    message = _read_packets(stream, 1)[0]
+                    if message[0] & 0xF0 == 0x30:
+                        new.sendall(b"\x40\2" + message[7:9])
+                new.sendall(b"\xe0\0")
+
+
+def test_amqtt_keeps_a_message_until_it_is_acknowledged_however_long_that_takes(tmp_path):
+    connect = b"\x10\x12\0\4MQTT\4\0\0\x1e\0\6reader"
+    subscribe = b"\x82\x08\0\1\0\3t/#\1"
+    with start_servers(tmp_path, redis=False, prefer="wheel") as started:
+        address = ("127.0.0.1", BrokerUrl.parse(started.mqtt_url).port)
+        with socket.create_connection(address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(connect + subscribe)
+            _read_packets(stream, 2)
+            publish(started.mqtt_url, ("t/1", b"x"))
+            first = _read_packets(stream, 1)[0]
+            assert first[0] == 0x32
+            time.sleep(5.5)  # amqtt's own patience is five seconds
+        for word in (b"", b"\x40\2" + first[7:9]):
+            with socket.create_connection(address) as connection, connection.makefile("rb") as stream:
+                connection.settimeout(10)
+                connection.sendall(connect)
+                _, again = _read_packets(stream, 2)
+                assert again == b"\x3a" + first[1:], "the same, with `dup`"
+                connection.sendall(word)
+        with socket.create_connection(address) as connection, connection.makefile("rb") as stream:
+            connection.settimeout(10)
+            connection.sendall(connect)
+            _read_packets(stream, 1)
+            publish(started.mqtt_url, ("t/1", b"y"))
+            assert _read_packets(stream, 1)[0].endswith(b"y"), "what was acknowledged does not come again"
+
+
+def test_amqtt_routes_what_it_acknowledged_though_the_client_left(tmp_path):
+    with start_servers(tmp_path, redis=False, prefer="wheel") as started:
+        collect(started.mqtt_url, "t/#", "reader", 0)
+        for number in range(5):
+            publisher = MqttPublisher(started.mqtt_url, "publisher")
+            publisher.publish([Outgoing("t/1", b"%d.%d" % (number, part)) for part in range(100)])
+            publisher.close()
+        collect(started.mqtt_url, "t/#", "reader", 500)
 
 
 def _read_packets(stream, number):
