@@ -230,7 +230,7 @@ def _start_mqtt(nursery: Nursery, data: Path, prefer: Prefer, lock: int, notes: 
         notes.append(f"broker: {binary} on port {port}, data in {data / 'mosquitto'}")
         return f"mqtt://127.0.0.1:{port}"
     notes.append(
-        f"broker: amqtt on port {port}, in memory and MQTT 3.1.1 only; it acknowledges before it routes and carries about "
+        f"broker: amqtt on port {port}, in memory and MQTT 3.1.1 only; it keeps nothing over a restart and carries about "
         "5 000 messages a second: for the demo and small shops. Install mosquitto for more."
     )
     return f"mqtt://127.0.0.1:{port}?version=3.1.1"
