@@ -49,6 +49,7 @@ class BrokerUrl(NamedTuple):
         try:
             parts = urlsplit(url)
             port = parts.port
+            (parts.hostname or "").encode("idna")  # else a resolver would raise, long after
         except ValueError as error:
             raise InvalidInputError(str(error), field="mqtt") from error
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path not in ("", "/"):

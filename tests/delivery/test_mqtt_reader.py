@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from geo_service.delivery import mqtt_reception
+from geo_service.delivery import mqtt_reader, mqtt_reception
 from geo_service.delivery.mqtt_reader import MqttReader
 from geo_service.delivery.mqtt_reception import FastClient, PlainClient
 from geo_service.delivery.mqtt_url import BrokerUrl
@@ -258,6 +258,49 @@ def test_a_broker_that_says_that_another_took_our_session_over_ends_the_reader(n
         thread.join(20)
 
 
+def test_a_topic_that_is_not_granted_is_named(name, options, plain):
+    with _broker_that_answers(lambda subscribe: b"\x90\x03" + subscribe[2:4] + b"\x80") as (url, _):
+        reader = MqttReader(url, **options(plain=plain))
+        with pytest.raises(UnreachableError, match=f"it does not grant {name}/#"):
+            reader.start()
+
+
+def test_while_it_waits_for_the_log_the_broker_hears_that_it_lives(options, monkeypatch, eventually):
+    def take(_batch):
+        raise ConnectionError
+
+    monkeypatch.setattr(mqtt_reader, "KEEPALIVE_S", 0.2)
+    granted_with_a_message = b"\x01" + b"\x32\x06\0\1x\0\1!"
+    with _broker_that_answers(lambda subscribe: b"\x90\x03" + subscribe[2:4] + granted_with_a_message) as (url, heard):
+        reader = MqttReader(url, **options(on_batch=take))
+        reader.start()
+        eventually(lambda: heard.count(b"\xc0\0") >= 2)
+        reader.stop()
+
+
+@contextlib.contextmanager
+def _broker_that_answers(answer):
+    """A broker for one client: its URL, and what it hears after the subscription."""
+    heard = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection = server.accept()[0]
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"\x20\x02\x00\x00")
+                connection.sendall(answer(connection.recv(1000)))
+                while piece := connection.recv(1000):
+                    heard.extend(piece)
+                    if piece.endswith(b"\xe0\0"):
+                        return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"mqtt://127.0.0.1:{server.getsockname()[1]}?version=3.1.1", heard
+        thread.join(10)
+
+
 def test_two_readers_with_one_id_are_suspected_by_how_they_fight(
     mqtt_url, name, inbox, options, plain, eventually, capsys
 ):
@@ -339,7 +382,17 @@ def test_no_batch_is_larger_than_asked(broker, name, inbox, read, publish, optio
 
 
 @pytest.mark.parametrize(
-    "url", ["http://x", "mqtt://", "mqtt://x:port", "mqtt://x/path", "mqtt://x?version=4", "mqtt://x?colour=red", "x"]
+    "url",
+    [
+        "mqtt://a..b",
+        "http://x",
+        "mqtt://",
+        "mqtt://x:port",
+        "mqtt://x/path",
+        "mqtt://x?version=4",
+        "mqtt://x?colour=red",
+        "x",
+    ],
 )
 def test_a_url_that_is_none_is_refused(url, options):
     with pytest.raises(InvalidInputError, match="mqtt: "):
