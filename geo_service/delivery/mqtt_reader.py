@@ -37,6 +37,7 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
 # Batches of one small size, time after time, mean that the broker sends no more before it has acknowledgements (mosquitto's
 # own default is 20): then there is nothing to wait for.
 _SMALL_WINDOW, _MANY_SAME = 64, 3
+_BROKE = "the connection broke"
 _GOODBYE_S = 2.0
 _DISCONNECT = b"\xe0\0"
 _SESSION_TAKEN_OVER = 0x8E
@@ -111,7 +112,7 @@ class MqttReader:
         self._short_in_a_row = 0
         self._same_size = self._last_size = 0
         self._refusal = ""
-        self._subscribed: tuple[str, ...] = ()
+        self._subscribed: tuple[str, ...] | None = None
         self._asked: dict[int, tuple[str, ...]] = {}
         """Topics asked for, by the message id that the answer will carry."""
         self._handed_over_at = self._opened_at = 0.0
@@ -220,7 +221,6 @@ class MqttReader:
 
     def _connect_first(self) -> ReceivingClient:
         """Connect with the newest version of MQTT that the broker speaks."""
-        reason = ""
         for version in self.url.versions:
             client = make_client(
                 self.url, version, self.client_id, self._kind, keep_session=self._keep_session, manual_ack=True
@@ -230,27 +230,25 @@ class MqttReader:
             client.on_disconnect = self._on_disconnect
             client.on_subscribe = self._on_subscribe
             self._client = client
-            reason = self._open(client)
+            self._open(client)
             while client.socket() is not None and not (self._connected or self._stopping.is_set()):
                 self._step(client)
             if self._connected or self._stopping.is_set():
                 return client
-            reason = reason or self._refusal
-            if reason not in ("", "Unsupported protocol version"):
+            if self._refusal not in (_BROKE, "Unsupported protocol version"):
                 break
-        raise UnreachableError(str(self.url), reason or "it closed the connection instead of accepting it")
+        raise UnreachableError(str(self.url), self._refusal)
 
-    def _open(self, client: ReceivingClient) -> str:
-        """Open the connection and ask to be accepted; return what was wrong."""
+    def _open(self, client: ReceivingClient) -> None:
+        """Open the connection and ask to be accepted; `_refusal` tells why there is none."""
         self._refusal = ""
         self._opened_at = time.monotonic()
         try:
             client.reconnect()
         except OSError as error:
-            return str(error)
+            self._refusal = str(error)
         self._poller = select.poll()
         self._poller.register(self._waker[0], select.POLLIN)
-        return ""
 
     def _serve(self, client: ReceivingClient) -> None:
         """Read until the connection is lost or `stop()` is called."""
@@ -337,7 +335,7 @@ class MqttReader:
                 pinged_at = time.monotonic()
 
     def _subscribe(self, client: ReceivingClient) -> None:
-        topics, before = self._topics, self._subscribed
+        topics, before = self._topics, self._subscribed or ()
         self._subscribed = topics
         gone = [topic for topic in before if topic not in topics]
         if gone:
@@ -365,7 +363,7 @@ class MqttReader:
         if not flags.session_present:
             self._client.forget_session()
         self.counts.connections += 1
-        self._subscribed = ()
+        self._subscribed = None
         self._asked.clear()
         self._accepted_at = time.monotonic()
         self._connected = True
@@ -374,7 +372,7 @@ class MqttReader:
         self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         from_broker = flags.is_disconnect_packet_from_server
-        self._refusal = self._refusal or (str(reason) if from_broker else "the connection broke")
+        self._refusal = self._refusal or (str(reason) if from_broker else _BROKE)
         self._taken_over = from_broker and reason.value == _SESSION_TAKEN_OVER
 
     def _on_subscribe(
