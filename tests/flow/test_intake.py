@@ -110,10 +110,10 @@ def test_devices_and_stores_keep_to_their_partition_and_their_order(intake):
 def test_a_flood_becomes_entries_of_bounded_size(intake, partitions):
     taken = nothing_taken()
     many = b"[" + b",".join([PING] * 500) + b"]"
-    for number in range(40):
+    for number in range(140):
         intake.take(Message(f"geo/v1/ping/d{number}", many, 0), taken)
     sizes = [len(body.batch) for _, body in bodies_of(taken, partitions)]
-    assert sum(sizes) == 20_000
+    assert sum(sizes) == 70_000
     assert max(sizes) <= MAX_BATCH
 
 
