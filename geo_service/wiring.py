@@ -17,7 +17,7 @@ from geo_service.delivery.announcer import Announcer
 from geo_service.delivery.deliver import deliver
 from geo_service.delivery.mqtt_publisher import MqttPublisher
 from geo_service.delivery.mqtt_reader import MqttReader
-from geo_service.errors import InvalidInputError
+from geo_service.errors import InvalidInputError, UnreachableError
 from geo_service.flow.entries import Change
 from geo_service.flow.folding import Folding
 from geo_service.flow.ingest import Ingest
@@ -186,8 +186,12 @@ def _announcer(settings: Settings, broker: str, client_id: str) -> Announcer | N
 
 def _delivering(log: RedisLog, broker: str, client_id: str, offers: RecentOffers) -> Role:
     def run(stop: threading.Event) -> None:
-        with closing(MqttPublisher(broker, client_id=f"{client_id}-out")) as publisher:
-            deliver(log.reader("mqtt"), publisher, offers.keep, now_ms, stop)
+        with closing(MqttPublisher(broker, client_id=f"{client_id}-out", stop=stop)) as publisher:
+            try:
+                deliver(log.reader("mqtt"), publisher, offers.keep, now_ms, stop)
+            except UnreachableError:
+                if not stop.is_set():  # told to stop while it waited for a broker that is away: delivered next time
+                    raise
 
     return run
 

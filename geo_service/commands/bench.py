@@ -12,6 +12,8 @@ BENCHMARKS = {
     "jitter": "false crossings under noise, by rule",
     "trips": "error of the arrival time",
     "occupancy": "error of the number of people inside, by method",
+    "forecast": "error of the forecast of footfall",
+    "mqtt": "reading and publishing by themselves",
 }
 
 

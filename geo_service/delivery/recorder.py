@@ -36,7 +36,8 @@ def record_traffic(
                 file.write(line)
             written += len(messages)
 
-        reader = MqttReader(url, client_id=f"geo-record-{time.time_ns():x}", topics=topics, on_batch=write)
+        client_id = f"geo-record-{time.time_ns():x}"
+        reader = MqttReader(url, client_id=client_id, topics=topics, on_batch=write, keep_session=False)
         reader.start()
         progress(f"recording {', '.join(topics)}; Ctrl-C ends it")
         deadline = time.monotonic() + seconds if seconds is not None else None
