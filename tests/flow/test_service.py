@@ -18,7 +18,7 @@ def service(redis_url, mqtt_url, town_of, service_of, until):
         service.start_api()
         service.await_worker()
         client.publish("geo/v1/ping/statue", b"", retain=True)
-        until(lambda: service.counters("worker")["rejected"] == 2)
+        until(lambda: service.counters("worker").get("rejected") == 2)
         yield service
 
 
