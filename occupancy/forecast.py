@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Self
 import msgspec
 
 from occupancy.local_time import HOUR_MS, HOURS_A_WEEK, LocalTime
+from occupancy.week import INSIDE, SPREAD, Week
 
 LEADS: Final = (1, 2, 3, 4, 24)
 """Hours ahead for which the width of the interval is learned; others take that of the next of these."""
@@ -27,15 +28,69 @@ _SHORT_FADES: Final = 0.6
 _FIRST_WIDTH: Final = 2.0
 _WIDTH_PACE: Final = 0.02
 _OUTSIDE: Final = 0.1
+_DAYS_DIFFER: Final = 0.2
+"""Relative standard deviation of how busy a day is."""
+_Z90: Final = 1.6448536269514722
 
 
 class Expected(NamedTuple):
-    """A figure of one hour to come, and the interval that it hits nine times in ten."""
+    """A figure to come, and the interval that it hits nine times in ten."""
 
     starts_ms: int
+    """When its hour begins; of people inside, the instant itself."""
     mean: float
     low: float
     high: float
+
+
+class Present(NamedTuple):
+    """What is known of one place now."""
+
+    at_ms: int
+    people: float
+    variance: float
+    ratio: float
+    """How busy today is so far, against the typical week."""
+    ratio_variance: float
+    scatter: float
+    """Variance of the number inside over its mean, by chance alone."""
+    dwell_ms: float
+    """Mean dwell time: how long today's deviation lasts."""
+
+
+def inside_ahead(present: Present, week: Week, time: LocalTime, hours: int) -> list[Expected]:
+    """People inside at one, two, … hours from now: the typical week by today's ratio, and for now also by who is here.
+
+    What the place holds more or less than that fades as those people leave. Empty until the hours concerned are known.
+    """
+    usual_now = week.inside(present.at_ms, time)
+    if usual_now is None:
+        return []
+    made = []
+    for lead in range(1, hours + 1):
+        at_ms = present.at_ms + lead * HOUR_MS
+        usual, spread = week.inside(at_ms, time), week.figure(SPREAD, time.hour_of_week(at_ms))
+        if usual is None:
+            continue
+        still = math.exp(-lead * HOUR_MS / present.dwell_ms)
+        mean = max(present.ratio * usual + still * (present.people - present.ratio * usual_now), 0.0)
+        chance = spread + present.scatter * mean  # an hour's mean is quieter than an instant of it
+        variance = still**2 * present.variance + (1 - still**2) * chance + usual**2 * present.ratio_variance
+        reach = _Z90 * math.sqrt(variance)
+        made.append(Expected(at_ms, mean, max(mean - reach, 0.0), mean + reach))
+    return made
+
+
+def typical_inside(week: Week, time: LocalTime, monday_ms: int) -> list[Expected]:
+    """Mean people inside in each hour of the week that begins at this local Monday midnight; unknown hours are left out."""
+    made = []
+    for starts_ms in range(monday_ms, monday_ms + HOURS_A_WEEK * HOUR_MS, HOUR_MS):
+        hour = time.hour_of_week(starts_ms)
+        if week.knows(hour):
+            mean = week.figure(INSIDE, hour)
+            reach = _Z90 * math.sqrt(week.figure(SPREAD, hour) + _DAYS_DIFFER**2 * mean * mean)
+            made.append(Expected(starts_ms, mean, max(mean - reach, 0.0), mean + reach))
+    return made
 
 
 class _Memory(msgspec.Struct):

@@ -42,6 +42,11 @@ class LocalTime:
         """0 = 00:00 to 00:30."""
         return self._at(at_ms)[2]
 
+    def hour_start_ms(self, at_ms: int) -> int:
+        """When the local hour began; no offset from UTC is finer than a quarter of an hour."""
+        minute = datetime.fromtimestamp(at_ms // 900_000 * 900, self._zone).minute
+        return at_ms // 900_000 * 900_000 - minute * 60_000
+
     def is_holiday(self, at_ms: int) -> bool:
         """Whether the local date is one of the holidays."""
         return self._at(at_ms)[3]

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from occupancy.calibrate import Calibration, Night
 from occupancy.day import CAME, LEFT, NOISE, UNSEEN, Day
 from occupancy.dwell import SPAN, STEP_MS, Dwell, Floats
+from occupancy.local_time import HOUR_MS, LocalTime
 from occupancy.smooth import Known, Packed, pack, smooth
 from occupancy.sources import Source
-from occupancy.week import HOUR_MS, INS, Week, half_hour_of_day, hour_of_week
+from occupancy.week import INS, Week
 
 _MOST_UNSEEN: Final = 0.1
 
@@ -44,7 +44,7 @@ class Learned(NamedTuple):
     week: Week
 
 
-def close_day(past: Past, doors: Mapping[str, Source], learned: Learned, zone: ZoneInfo) -> tuple[Night, Packed]:
+def close_day(past: Past, doors: Mapping[str, Source], learned: Learned, time: LocalTime) -> tuple[Night, Packed]:
     """Learn from a day that is over, and say how it was."""
     day, closure = past.day, past.closure
     change, noise = day.column(CAME) - day.column(LEFT), day.column(NOISE)
@@ -60,23 +60,23 @@ def close_day(past: Past, doors: Mapping[str, Source], learned: Learned, zone: Z
     )
     came, unseen = day.column(CAME), day.column(UNSEEN)
     if night.taught and unseen.sum() <= _MOST_UNSEEN * came.sum():
-        _learn_dwell(day, by_count.mean, learned.dwell, zone, closes=closure.end is not None)
+        _learn_dwell(day, by_count.mean, learned.dwell, time, closes=closure.end is not None)
     best = by_count
     if learned.dwell.known:
-        best = smooth(change, noise, _with_stayers(day, readings, learned.dwell, zone), closure.start, closure.end)
-    _learn_week(day, best.mean, closure.at_ms, learned.week, zone)
+        best = smooth(change, noise, _with_stayers(day, readings, learned.dwell, time), closure.start, closure.end)
+    _learn_week(day, best.mean, closure.at_ms, learned.week, time)
     _learn_shares(doors, past.counted)
     return night, pack(day.starts_ms, STEP_MS, best)
 
 
-def _half_hours(day: Day, zone: ZoneInfo) -> np.ndarray:
+def _half_hours(day: Day, time: LocalTime) -> np.ndarray:
     """The half-hour of the local day of each step; changes of clocks fall on whole quarters of an hour."""
     starts = range(day.starts_ms, day.starts_ms + (day.last + 1) * STEP_MS, 3 * STEP_MS)
-    quarters = [half_hour_of_day(start, zone) for start in starts]
+    quarters = [time.half_hour_of_day(start) for start in starts]
     return np.repeat(np.array(quarters, dtype=np.int64), 3)[: day.last + 1]
 
 
-def _learn_dwell(day: Day, inside: Floats, dwell: Dwell, zone: ZoneInfo, *, closes: bool) -> None:
+def _learn_dwell(day: Day, inside: Floats, dwell: Dwell, time: LocalTime, *, closes: bool) -> None:
     came = day.column(CAME)
     busy = np.flatnonzero(came)
     if busy.size == 0:
@@ -85,17 +85,17 @@ def _learn_dwell(day: Day, inside: Floats, dwell: Dwell, zone: ZoneInfo, *, clos
     inside[: busy[0]] = np.nan
     inside[busy[-1] + 1 :] = np.nan
     arrivals = day.rows[CAME, : SPAN + day.last + 1].astype(np.float64)
-    dwell.learn(arrivals, inside, _half_hours(day, zone), closes=closes)
+    dwell.learn(arrivals, inside, _half_hours(day, time), closes=closes)
 
 
-def _with_stayers(day: Day, readings: dict[int, Known], dwell: Dwell, zone: ZoneInfo) -> dict[int, Known]:
+def _with_stayers(day: Day, readings: dict[int, Known], dwell: Dwell, time: LocalTime) -> dict[int, Known]:
     """The stayers as weak readings, each worth its share of one mean dwell time: their errors last as long."""
     came = day.column(CAME)
     busy = np.flatnonzero(came)
     if busy.size == 0:
         return readings
     windows = np.lib.stride_tricks.sliding_window_view(day.rows[CAME, 1 : SPAN + day.last + 1], SPAN)
-    half_hours = _half_hours(day, zone)
+    half_hours = _half_hours(day, time)
     stayers = np.maximum(windows[:, ::-1] @ dwell.survival + np.array(dwell.extra)[half_hours], 0.0)
     patience = max(2 * dwell.mean_ms / STEP_MS, 1.0)
     merged = dict(readings)
@@ -110,16 +110,14 @@ def _with_stayers(day: Day, readings: dict[int, Known], dwell: Dwell, zone: Zone
     return merged
 
 
-def _learn_week(day: Day, inside: Floats, until_ms: int, week: Week, zone: ZoneInfo) -> None:
+def _learn_week(day: Day, inside: Floats, until_ms: int, week: Week, time: LocalTime) -> None:
     came, left, unseen = day.column(CAME), day.column(LEFT), day.column(UNSEEN)
-    if came.sum() == 0:
-        return  # a day off; it says nothing of this weekday
-    a_step, steps = STEP_MS, HOUR_MS // STEP_MS
-    first = -(-day.starts_ms // HOUR_MS) * HOUR_MS
-    spans = [
-        (hour_of_week(hour, zone), slice((hour - day.starts_ms) // a_step, (hour - day.starts_ms) // a_step + steps))
-        for hour in range(first, until_ms - HOUR_MS + 1, HOUR_MS)
-    ]
+    if came.sum() == 0 or time.is_holiday(until_ms - HOUR_MS) or time.is_holiday(day.starts_ms + HOUR_MS):
+        return  # a day off, or one like no other; it says nothing of this weekday
+    steps = HOUR_MS // STEP_MS
+    first = time.hour_start_ms(day.starts_ms - 1) + HOUR_MS
+    starts = [(hour, (hour - day.starts_ms) // STEP_MS) for hour in range(first, until_ms - HOUR_MS + 1, HOUR_MS)]
+    spans = [(time.hour_of_week(hour), slice(start, start + steps)) for hour, start in starts]
     spans = [(hour, span) for hour, span in spans if not unseen[span].any()]
     known = [(hour, span) for hour, span in spans if week.knows(hour)]
     ratio = week.ratio(

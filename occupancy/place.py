@@ -7,8 +7,8 @@ weighed, a closed store empties, the day begins anew) happens at marks that `nex
 
 import math
 from collections.abc import Collection
+from datetime import date
 from typing import Final, Self
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -17,19 +17,19 @@ from occupancy import record as records
 from occupancy.calibrate import Factors, Night
 from occupancy.dwell import STEP_MS
 from occupancy.estimate import Belief, Estimate
+from occupancy.forecast import Expected, Present, inside_ahead, typical_inside
 from occupancy.inside import Inside
 from occupancy.levels import next_level
+from occupancy.local_time import LocalTime
 from occupancy.night import Closure
 from occupancy.record import Record
+from occupancy.silence import Silence
 from occupancy.smooth import History, Known
 from occupancy.sources import MINUTE_MS, Source, fade
 from occupancy.state import AFTER_HOURS_MEAN, State
-from occupancy.unseen import NOBODY, Missed, missed
-from occupancy.week import next_reset_ms
 
 EMPTIES_MS: Final = 30 * MINUTE_MS
 """After closing; later than that, a closed place is taken to be empty but for whom the doors count from then on."""
-COMFORT_WHEN_UNKNOWN: Final = 100
 _CAMERA_ERROR: Final = 0.2
 _RECOUNT_ERROR: Final = 0.03
 _CAMERA_DOUBT: Final = 0.001
@@ -49,12 +49,13 @@ class Place:
     """
 
     def __init__(self, comfort: int | None, legal: int | None, *, timezone: str = "UTC", reset_hour: int = 4) -> None:
-        self._resume(State(comfort, legal, timezone, reset_hour))
+        state = State(comfort, legal, timezone, reset_hour)
+        inside = Inside(Belief.anything_up_to(state.comfort_in_use))
+        self._resume(state, inside, Record(LocalTime(timezone)))
 
-    def _resume(self, state: State) -> None:
-        self._state = state
-        self._inside = Inside(Belief.anything_up_to(self.comfort))
-        self._record = Record(ZoneInfo(state.timezone))
+    def _resume(self, state: State, inside: Inside, record: Record) -> None:
+        self._state, self._inside, self._record = state, inside, record
+        self._silence = Silence(state, inside, record)
         self._factors = Factors(state.calibration)
         self._due_ms: int | None = None
         self._shown: Belief | None = None
@@ -62,7 +63,7 @@ class Place:
     @property
     def comfort(self) -> int:
         """The comfort capacity in use, at least 1."""
-        return max(self._state.comfort or COMFORT_WHEN_UNKNOWN, 1)
+        return self._state.comfort_in_use
 
     @property
     def night(self) -> Night | None:
@@ -77,15 +78,27 @@ class Place:
 
     # --- what the world says ---------------------------------------------------------------------------------------
 
-    def configure(self, at_ms: int, *, comfort: int | None, legal: int | None, timezone: str, reset_hour: int) -> None:
-        """The site's documents changed; what is inside stays."""
+    def configure(
+        self,
+        at_ms: int,
+        *,
+        comfort: int | None,
+        legal: int | None,
+        timezone: str,
+        reset_hour: int,
+        holidays: Collection[date] | None = None,
+    ) -> None:
+        """The site's documents changed; what is inside stays.
+
+        `holidays` are local dates that are like Sundays and teach nothing of their weekday; None leaves them as they are.
+        """
         self.advance(at_ms)
         state = self._state
-        moved = (timezone, reset_hour) != (state.timezone, state.reset_hour)
         state.comfort, state.legal, state.timezone, state.reset_hour = comfort, legal, timezone, reset_hour
-        if moved:
-            self._record.move_to(ZoneInfo(timezone))
-            state.day_ends_ms = next_reset_ms(state.now_ms, self._record.zone, state.reset_hour)
+        if holidays is not None:
+            state.holidays = sorted(holidays)
+        self._record.keep(LocalTime(timezone, state.holidays))
+        state.day_ends_ms = self._record.time.next_reset_ms(state.now_ms, reset_hour)
         self._changed()
 
     def expect(self, at_ms: int, *, doors: Collection[str], counters: Collection[str] = ()) -> None:
@@ -122,7 +135,7 @@ class Place:
         since = self._state.silent_since(source)
         was_quiet = state.open and at_ms - since >= source.quiet_after_ms
         if was_quiet:
-            self._end_silence(source, at_ms, since, whole_gap=whole_gap)
+            self._silence.end(source, at_ms, whole_gap=whole_gap)
         if state.open:
             source.spoke(at_ms, since)
         source.heard, source.last_ms, source.settled_ms = True, at_ms, at_ms
@@ -191,7 +204,7 @@ class Place:
             if not state.heard:
                 self._inside.restart(Belief.anything_up_to(self.comfort))
         else:
-            self._take_in_all()
+            self._silence.take_in_all()
             state.empties_ms = state.now_ms + (EMPTIES_MS if state.heard else 0)
         state.open = open_now
         self._changed()
@@ -203,7 +216,7 @@ class Place:
         state = self._state
         if not state.now_ms:
             state.now_ms = state.opened_ms = state.marked_ms = at_ms
-            state.day_ends_ms = next_reset_ms(at_ms, self._record.zone, state.reset_hour)
+            state.day_ends_ms = self._record.time.next_reset_ms(at_ms, state.reset_hour)
             self._record.begin(at_ms)
             self._start_day()
         if self._due_ms is None:
@@ -234,12 +247,27 @@ class Place:
             mean, low, high, mean / self.comfort, over, state.level, state.status(), state.in_total, state.out_total
         )
 
+    def forecast(self, at_ms: int, hours: int = 4) -> list[Expected]:
+        """People inside at one, two, … hours from now; empty until the typical week is known, and while blind."""
+        self.advance(at_ms)
+        state = self._state
+        if state.status() == "blind":
+            return []
+        today = self._record.ratio(state.now_ms), self._record.ratio_variance(state.now_ms)
+        dwell = state.dwell
+        present = Present(state.now_ms, *self._display().moments(), *today, dwell.scatter, dwell.mean_ms)
+        return inside_ahead(present, self._record.week, self._record.time, hours)
+
+    def typical_week(self, monday_ms: int) -> list[Expected]:
+        """Mean number of people inside in each hour of the typical week, from this local Monday midnight on."""
+        return typical_inside(self._record.week, self._record.time, monday_ms)
+
     def _mark(self, at_ms: int) -> None:
         state = self._state
         if state.open:
             for door in state.doors.values():
                 if at_ms - self._state.silent_since(door) >= door.silent_after_ms:
-                    self._take_in(door, at_ms)
+                    self._silence.take_in(door, at_ms)
             if at_ms % STEP_MS == 0:
                 self._weigh_stayers(at_ms)
         if state.empties_ms is not None and at_ms >= state.empties_ms:
@@ -253,7 +281,7 @@ class Place:
 
     def _end_day(self, at_ms: int) -> None:
         state = self._state
-        state.day_ends_ms = next_reset_ms(at_ms, self._record.zone, state.reset_hour)
+        state.day_ends_ms = self._record.time.next_reset_ms(at_ms, state.reset_hour)
         emptied = not state.open and state.empties_ms is None
         if state.left_late is not None:
             state.remainder += 0.1 * (max(state.left_late, AFTER_HOURS_MEAN) - state.remainder)
@@ -300,7 +328,7 @@ class Place:
 
     def _look(self, people: float, error: float, relative: float, doubt: float) -> None:
         """Take an absolute reading in."""
-        self._take_in_all()
+        self._silence.take_in_all()
         self._state.heard = True
         self._inside.observe(people, error, relative, doubt)
         self._record.day.see(self._state.now_ms, people, max(error, relative * self._inside.belief.mean()))
@@ -314,42 +342,6 @@ class Place:
         expected, variance = self._record.stayers(at_ms, dwell)
         self._inside.step(expected, variance, math.exp(-STEP_MS / dwell.mean_ms), dwell.errors()[0])
 
-    # --- silence ---------------------------------------------------------------------------------------------------
-
-    def _missed(self, source: Source, at_ms: int) -> Missed:
-        since = self._state.silent_since(source)
-        if not source.heard or at_ms - since < source.quiet_after_ms or at_ms <= source.settled_ms:
-            return NOBODY
-        return missed(source, self._record.rates(source, at_ms), since_ms=since, at_ms=at_ms, most=self.comfort / 2)
-
-    def _take_in(self, source: Source, at_ms: int) -> None:
-        """Make whoever passed a quiet door part of the belief."""
-        came, left, variance = self._missed(source, at_ms)
-        if variance > 0:
-            state = self._state
-            self._inside.unseen(came - left, variance)
-            self._record.guessed(max(state.silent_since(source), source.settled_ms), at_ms, came, left, variance)
-            source.unseen_ins += came
-            source.unseen_outs += left
-            state.unseen += came - left
-            state.unseen_variance += variance
-            source.settled_ms = at_ms
-
-    def _take_in_all(self) -> None:
-        for door in self._state.doors.values() if self._state.open else ():
-            self._take_in(door, self._state.now_ms)
-
-    def _end_silence(self, source: Source, at_ms: int, since: int, *, whole_gap: bool) -> None:
-        """A door speaks again: either its figures hold what passed meanwhile, or that stays a guess."""
-        if whole_gap:
-            balance = source.unseen_ins - source.unseen_outs
-            if balance:
-                self._inside.unseen(-balance, 0.0)
-                self._record.guessed(since, at_ms, -source.unseen_ins, -source.unseen_outs, 0.0)
-                self._state.unseen -= balance
-        elif at_ms - since >= source.silent_after_ms:
-            self._take_in(source, at_ms)
-
     # --- what is shown ---------------------------------------------------------------------------------------------
 
     def _display(self) -> Belief:
@@ -357,7 +349,7 @@ class Place:
         if self._shown is None:
             self._shown = self._inside.belief
             for door in self._state.doors.values() if self._state.open else ():
-                came, left, variance = self._missed(door, self._state.marked_ms)
+                came, left, variance = self._silence.missed(door, self._state.marked_ms)
                 if variance > 0:
                     self._shown = self._shown.copy()
                     self._shown.blur(came - left, variance)
@@ -382,8 +374,7 @@ class Place:
         """
         _, state, inside, record = _DECODER.decode(dumped)
         place = cls(state.comfort, state.legal)
-        place._resume(state)
-        place._inside, place._record = Inside.load(inside), Record.load(record, ZoneInfo(state.timezone))
+        place._resume(state, Inside.load(inside), Record.load(record, LocalTime(state.timezone, state.holidays)))
         return place
 
 

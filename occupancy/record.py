@@ -2,45 +2,54 @@
 
 import zlib
 from collections.abc import Mapping
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import Final, NamedTuple
 
 from occupancy import day as days
 from occupancy import week as weeks
 from occupancy.calibrate import Calibration, Night
 from occupancy.day import Day
 from occupancy.dwell import STEP_MS, Dwell
+from occupancy.local_time import HOUR_MS, LocalTime
 from occupancy.night import Closure, Learned, Past, close_day
 from occupancy.smooth import Packed
 from occupancy.sources import Source
-from occupancy.unseen import RATE_ERROR, Rates
-from occupancy.week import HOUR_MS, INS, OUTS, Week, half_hour_of_day, hour_of_week
+from occupancy.week import INS, OUTS, Week
 
 STUDY_WITHIN_MS: Final = 30 * 60_000
 """Learning from a day takes some milliseconds: a thousand stores of one timezone spread it over half an hour."""
 
+RATE_ERROR: Final = 0.3
+"""Relative standard error of a door's usual rate."""
+
 Dumped = tuple[days.Dumped, weeks.Dumped, tuple[days.Dumped, Closure, dict[str, tuple[int, int]]] | None]
+
+
+class Rates(NamedTuple):
+    """People a millisecond."""
+
+    ins: float
+    outs: float
 
 
 class Record:
     """Days and weeks of one place, in its local time."""
 
-    __slots__ = ("_ratio", "_step", "day", "past", "week", "zone")
+    __slots__ = ("_so_far", "_step", "day", "past", "time", "week")
 
-    def __init__(self, zone: ZoneInfo) -> None:
-        self.zone = zone
+    def __init__(self, time: LocalTime) -> None:
+        self.time = time
         self.day = Day(0)
         self.week = Week()
         self.past: Past | None = None
         self._forget()
 
     def _forget(self) -> None:
-        """Drop the cached ratio: the record changed behind the present step."""
-        self._step, self._ratio = -1, 1.0
+        """Drop what is cached of today: the record changed behind the present step."""
+        self._step, self._so_far = -1, (1.0, 0.0)
 
-    def move_to(self, zone: ZoneInfo) -> None:
-        """The place has another timezone."""
-        self.zone = zone
+    def keep(self, time: LocalTime) -> None:
+        """The place has another timezone, or other holidays."""
+        self.time = time
         self._forget()
 
     def begin(self, at_ms: int) -> None:
@@ -67,12 +76,12 @@ class Record:
         """How many of those who came must be inside, and the variance of that from those who came unseen."""
         arrivals, unseen = self.day.arrivals(self.day.step(at_ms - 1))
         unseen_stayers = max(float(dwell.survival @ unseen[::-1]), 0.0)
-        expected = dwell.stayers(arrivals, half_hour_of_day(at_ms - 1, self.zone))
+        expected = dwell.stayers(arrivals, self.time.half_hour_of_day(at_ms - 1))
         return expected, unseen_stayers + (RATE_ERROR * unseen_stayers) ** 2
 
     def rates(self, source: Source, at_ms: int) -> Rates:
         """A door's usual rates: this hour of the typical week, by today's ratio and the door's share; else as lately."""
-        hour = hour_of_week(at_ms, self.zone)
+        hour = self.time.hour_of_week(at_ms)
         if not (self.week.knows(hour) and source.in_share and source.out_share):
             return Rates(source.ins_per_ms, source.outs_per_ms)
         scale = self.ratio(at_ms) / HOUR_MS
@@ -83,11 +92,19 @@ class Record:
 
     def ratio(self, at_ms: int) -> float:
         """How busy today is against the typical week, up to the present step."""
+        return self._today(at_ms)[0]
+
+    def ratio_variance(self, at_ms: int) -> float:
+        """Of `ratio`."""
+        return self.week.ratio_variance(self._today(at_ms)[1])
+
+    def _today(self, at_ms: int) -> tuple[float, float]:
+        """Ratio, and the people expected so far."""
         day, step = self.day, self.day.step(at_ms)
         if step != self._step:
-            expected = self.week.expected_ins(day.starts_ms, day.starts_ms + step * STEP_MS, self.zone)
-            self._step, self._ratio = step, self.week.ratio(day.came_before(step), expected)
-        return self._ratio
+            expected = self.week.expected_ins(day.starts_ms, day.starts_ms + step * STEP_MS, self.time)
+            self._step, self._so_far = step, (self.week.ratio(day.came_before(step), expected), expected)
+        return self._so_far
 
     # --- the night -------------------------------------------------------------------------------------------------
 
@@ -105,7 +122,7 @@ class Record:
         assert self.past is not None
         past, self.past = self.past, None
         self._forget()
-        return close_day(past, doors, Learned(calibration, dwell, self.week), self.zone)
+        return close_day(past, doors, Learned(calibration, dwell, self.week), self.time)
 
     # --- to keep ---------------------------------------------------------------------------------------------------
 
@@ -115,9 +132,9 @@ class Record:
         return self.day.dump(), self.week.dump(), past
 
     @classmethod
-    def load(cls, dumped: Dumped, zone: ZoneInfo) -> "Record":
+    def load(cls, dumped: Dumped, time: LocalTime) -> "Record":
         """What `dump` gave, to the bit."""
-        record = cls(zone)
+        record = cls(time)
         record.day, record.week = Day.load(dumped[0]), Week.load(dumped[1])
         if dumped[2] is not None:
             day, closure, counted = dumped[2]

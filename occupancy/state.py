@@ -1,5 +1,6 @@
 """What a place remembers, apart from the arrays."""
 
+from datetime import date
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ from occupancy.estimate import Level, Status
 from occupancy.smooth import Known, Packed
 from occupancy.sources import SILENT_AFTER_MS, Source, look_every_ms
 
+COMFORT_WHEN_UNKNOWN: Final = 100
 AFTER_HOURS_MEAN: Final = 0.1
 """People in a closed place of which nothing else is known."""
 
@@ -21,6 +23,7 @@ class State(msgspec.Struct):
     legal: int | None
     timezone: str
     reset_hour: int
+    holidays: list[date] = []
     now_ms: int = 0
     marked_ms: int = 0
     """The last instant at which something happened by itself."""
@@ -51,6 +54,11 @@ class State(msgspec.Struct):
     dwell: Dwell = msgspec.field(default_factory=Dwell)
     night: Night | None = None
     history: Packed | None = None
+
+    @property
+    def comfort_in_use(self) -> int:
+        """The comfort capacity, or a stand-in where nobody has said one; at least 1."""
+        return max(self.comfort or COMFORT_WHEN_UNKNOWN, 1)
 
     def silent_since(self, source: Source) -> int:
         """Silence counts in opening hours only."""

@@ -1,14 +1,12 @@
 """The typical week of one place, by the hour of the local week: who comes, who goes, how many are inside."""
 
-from datetime import datetime, timedelta
 from typing import Final, Self
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-HOURS: Final = 168
-HOUR_MS: Final = 3_600_000
+from occupancy.local_time import HOUR_MS, HOURS_A_WEEK, LocalTime
+
 INS, OUTS, INSIDE, SPREAD = range(4)
 _SLOWEST_PACE: Final = 0.15
 """Share that the newest week has in the typical one: about the last two months count."""
@@ -28,8 +26,8 @@ class Week:
 
     def __init__(self) -> None:
         """Nothing learned."""
-        self.rows: NDArray[np.float32] = np.zeros((4, HOURS), dtype=np.float32)
-        self.weeks: NDArray[np.uint8] = np.zeros(HOURS, dtype=np.uint8)
+        self.rows: NDArray[np.float32] = np.zeros((4, HOURS_A_WEEK), dtype=np.float32)
+        self.weeks: NDArray[np.uint8] = np.zeros(HOURS_A_WEEK, dtype=np.uint8)
 
     def learn(self, hour: int, ins: float, outs: float, inside: float, ratio: float) -> None:
         """Learn one hour of one day; `ratio` is how busy that day was against the typical."""
@@ -52,16 +50,30 @@ class Week:
         """One learned figure."""
         return float(self.rows[row, hour])
 
+    def inside(self, at_ms: int, time: LocalTime) -> float | None:
+        """Typical people inside at an instant, between the middles of two hours; None where either is not known."""
+        middle = time.hour_start_ms(at_ms) + HOUR_MS // 2
+        before = middle if at_ms >= middle else middle - HOUR_MS
+        hours = time.hour_of_week(before), time.hour_of_week(before + HOUR_MS)
+        if not all(self.knows(hour) for hour in hours):
+            return None
+        share = (at_ms - before) / HOUR_MS
+        return (1 - share) * self.figure(INSIDE, hours[0]) + share * self.figure(INSIDE, hours[1])
+
+    def ratio_variance(self, expected: float) -> float:
+        """Of `ratio`, when so many were expected so far: people come in groups, and days change their mind."""
+        return 1.5 / (expected + _RATIO_PRIOR) + 0.1**2
+
     def ratio(self, came: float, expected: float) -> float:
         """Today's ratio: arrivals so far over typical ones, held to 1 while there are few."""
         return (came + _RATIO_PRIOR) / (expected + _RATIO_PRIOR)
 
-    def expected_ins(self, since_ms: int, until_ms: int, zone: ZoneInfo) -> float:
+    def expected_ins(self, since_ms: int, until_ms: int, time: LocalTime) -> float:
         """Typical arrivals between two instants."""
         total, at_ms = 0.0, since_ms
         while at_ms < until_ms:
-            end_ms = min(at_ms - at_ms % HOUR_MS + HOUR_MS, until_ms)
-            total += self.figure(INS, hour_of_week(at_ms, zone)) * (end_ms - at_ms) / HOUR_MS
+            end_ms = min(time.hour_start_ms(at_ms) + HOUR_MS, until_ms)
+            total += self.figure(INS, time.hour_of_week(at_ms)) * (end_ms - at_ms) / HOUR_MS
             at_ms = end_ms
         return total
 
@@ -73,28 +85,6 @@ class Week:
     def load(cls, dumped: Dumped) -> Self:
         """What `dump` gave, to the bit."""
         week = cls()
-        week.rows = np.frombuffer(dumped[0], dtype="<f4").astype(np.float32).reshape(4, HOURS)
+        week.rows = np.frombuffer(dumped[0], dtype="<f4").astype(np.float32).reshape(4, HOURS_A_WEEK)
         week.weeks = np.frombuffer(dumped[1], dtype=np.uint8).copy()
         return week
-
-
-def hour_of_week(at_ms: int, zone: ZoneInfo) -> int:
-    """0 = Monday 00:00 to 01:00 local time; when clocks go back an hour comes twice, when they go forward one is missing."""
-    local = datetime.fromtimestamp(at_ms / 1000, zone)
-    return local.weekday() * 24 + local.hour
-
-
-def half_hour_of_day(at_ms: int, zone: ZoneInfo) -> int:
-    """0 = 00:00 to 00:30 local time."""
-    local = datetime.fromtimestamp(at_ms / 1000, zone)
-    return local.hour * 2 + local.minute // 30
-
-
-def next_reset_ms(at_ms: int, zone: ZoneInfo, hour: int) -> int:
-    """The next instant at which a local day begins that starts at this hour; it has 23 or 25 hours when clocks change."""
-    day = datetime.fromtimestamp(at_ms / 1000, zone).date()
-    while True:
-        reset_ms = int(datetime(day.year, day.month, day.day, hour, tzinfo=zone).timestamp() * 1000)
-        if reset_ms > at_ms:
-            return reset_ms
-        day += timedelta(days=1)
