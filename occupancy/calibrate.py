@@ -4,8 +4,8 @@ Each door has two factors, true over counted, in and out. One night gives one eq
 r = Σ (c_in · ins - c_out · outs) = 0 ± noise, a measurement of the factors' differences by a Kalman filter
 (Kalman, J. Basic Eng. 82 (1960) 35) in logarithms. It cannot tell their common scale, and least squares would shrink it
 (noise in the counts, as in Fuller, *Measurement Error Models*, 1987, §1.1): so the common scale is held and comes from elsewhere, the
-scatter of r from night to night. Where each crossing is missed with chance 1 - 1/c, the truth behind a count has the
-variance c (c - 1) of a negative binomial: doors that scatter much miss much.
+scatter of r from night to night. Where each crossing is missed with chance m = 1 - 1/c, a count of n people scatters by
+n m (1 - m), and the truth behind one counted person by c (c - 1): doors that scatter much miss much.
 
 Guards: a residual over five standard errors (a propped door, a broken sensor) teaches nothing and alerts. Where the factors run into their
 bounds, or nights do not close for a week, people leave by a door that nobody counts: the place is uncalibrated.
@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 _PRIOR_FACTOR: Final = 1.05
+_PRIOR_MISS: Final = 1 - 1 / _PRIOR_FACTOR
 _IMBALANCE_SIGMA: Final = 0.03
 """Prior of how far all doors together miss more in one direction than in the other, relatively; half of it each way."""
 _FIRST_DAY_SIGMA: Final = 0.03
@@ -34,10 +35,14 @@ _MOST_FACTOR: Final = 1.5
 _SURPRISE: Final = 25.0
 _NIGHT_VARIANCE: Final = 4.0
 """Of the people who are really inside when a closed store is taken to be empty."""
-_NOISE_PRIOR_NIGHTS: Final = 6.0
-_NOISE_MEMORY: Final = 0.98
-_MOST_NOISE: Final = 0.35
-"""Variance of the truth behind one crossing; more than doors that miss a quarter of the people could explain."""
+_SCATTER_PRIOR_NIGHTS: Final = 6.0
+_SCATTER_MEMORY: Final = 0.98
+_DISORDER_PACE: Final = 0.05
+_LEAST_MISS: Final = 0.002
+_MOST_MISS: Final = 0.25
+"""No door worth its name misses a quarter of the people."""
+_MISS_TO_RECOVER: Final = 0.15
+"""An uncalibrated place must fall below this before it is believed again."""
 _COUNT_NOISE: Final = 0.003
 _A_WEEK: Final = 7
 _LEAST_CROSSINGS: Final = 40
@@ -63,8 +68,11 @@ class Calibration(msgspec.Struct):
     doors: list[str] = []
     logs: list[float] = []
     covariance: list[float] = []
-    noise_nights: float = _NOISE_PRIOR_NIGHTS
-    noise_sum: float = _NOISE_PRIOR_NIGHTS * _PRIOR_FACTOR * (_PRIOR_FACTOR - 1)
+    scatter_nights: float = _SCATTER_PRIOR_NIGHTS
+    scatter_sum: float = _SCATTER_PRIOR_NIGHTS * _PRIOR_MISS
+    """Of each night, the square of its residual, in counts, over its crossings."""
+    disorder: float = _PRIOR_MISS
+    """The same lately, with the nights that did not close."""
     nights: int = 0
     ins: float = 0.0
     """Counted on all nights that taught; the same for `outs`: the simple control is their ratio."""
@@ -77,19 +85,21 @@ class Calibration(msgspec.Struct):
     uncalibrated: bool = False
 
     @property
-    def noise(self) -> float:
-        """Variance of the truth behind one crossing."""
-        return self.noise_sum / self.noise_nights
+    def miss(self) -> float:
+        """Share of the people whom the doors miss, as the scatter of the nights tells."""
+        return min(max(self.scatter_sum / self.scatter_nights, _LEAST_MISS), _MOST_MISS)
 
     @property
     def scale(self) -> float:
-        """The common factor c of which c (c - 1) is the noise."""
-        return (1 + math.sqrt(1 + 4 * self.noise)) / 2
+        """The common factor, true over counted."""
+        return 1 / (1 - self.miss)
 
     @property
     def scale_sigma(self) -> float:
         """Relative standard error of `scale`: a variance known from so many nights, and a prior that they replace."""
-        return math.hypot(0.02, self.noise * math.sqrt(2 / self.noise_nights), _SCALE_SIGMA / (1 + self.nights / 4))
+        return math.hypot(
+            0.02, self.scale * self.miss * math.sqrt(2 / self.scatter_nights), _SCALE_SIGMA / (1 + self.nights / 4)
+        )
 
     def factors(self, door: str) -> tuple[float, float]:
         """True over counted of one door, in and out."""
@@ -134,20 +144,21 @@ class Calibration(msgspec.Struct):
                 effect[at + 1] -= scale * math.exp(self.logs[at + 1]) * outs
         residual = float(effect.sum()) + unseen
         matrix = self._matrix()
-        known = self.noise * crossings + _NIGHT_VARIANCE + end_variance + unseen_variance
-        variance = float(effect @ matrix @ effect) + known
+        scatter = self.miss * self.scale**2 * crossings
+        variance = float(effect @ matrix @ effect) + scatter + _NIGHT_VARIANCE + end_variance + unseen_variance
         sigma = math.sqrt(variance)
-        if crossings < _LEAST_CROSSINGS:
+        strange = residual * residual > _SURPRISE * variance
+        if crossings < _LEAST_CROSSINGS and not strange:
             return Night(residual, sigma, taught=False, alert=None)
-        surprise = residual * residual / variance
         if not unseen_variance:
             self._score(counted, residual)
-        strange = surprise > _SURPRISE
-        if unseen_variance <= known / 4:  # else the night says more of the silence than of the doors
-            per_crossing = (min(surprise, _SURPRISE) * known - _NIGHT_VARIANCE - end_variance) / crossings
-            self.noise_nights = self.noise_nights * _NOISE_MEMORY + 1
-            self.noise_sum = self.noise_sum * _NOISE_MEMORY + max(per_crossing, 0.0)
+        seen = (residual * residual - (variance - scatter)) / self.scale**2 / max(crossings, 1)
+        self.disorder += _DISORDER_PACE * (min(max(seen, 0.0), 1.0) - self.disorder)
         if not strange:
+            # A night that says more of the factors, or of a silence, than of the scatter counts the less for the latter.
+            weight = (scatter / variance) ** 2
+            self.scatter_nights = self.scatter_nights * _SCATTER_MEMORY + weight
+            self.scatter_sum = self.scatter_sum * _SCATTER_MEMORY + weight * min(seen, 1.0)
             self._learn(effect, matrix, residual, variance)
         self._judge(strange=strange)
         return Night(residual, sigma, taught=not strange, alert=self._alert(strange, residual, sigma))
@@ -159,12 +170,13 @@ class Calibration(msgspec.Struct):
         doors = known + [door for door in counted if door not in known][: max(_MOST_DOORS - len(known), 0)]
         if doors == self.doors:
             return
-        old, matrix = self._matrix(), _prior(len(doors))
+        old, matrix = self._matrix(), np.zeros((2 * len(doors), 2 * len(doors)))
         logs = [0.0] * (2 * len(doors))
         kept = [at for door in known for at in (2 * self.doors.index(door), 2 * self.doors.index(door) + 1)]
         if size and kept:
             matrix[: len(kept), : len(kept)] = old[np.ix_(kept, kept)]
             logs[: len(kept)] = [self.logs[at] for at in kept]
+        matrix[len(kept) :, len(kept) :] = _prior(len(doors) - len(known))
         self.doors, self.logs, self.covariance = doors, logs, matrix.ravel().tolist()
 
     def _learn(self, effect: np.ndarray, matrix: np.ndarray, residual: float, variance: float) -> None:
@@ -189,7 +201,8 @@ class Calibration(msgspec.Struct):
 
     def _judge(self, *, strange: bool) -> None:
         bounded = any(not _LEAST_FACTOR < self.scale * math.exp(log) < _MOST_FACTOR for log in self.logs)
-        if strange or bounded or self.noise > _MOST_NOISE:
+        most = _MISS_TO_RECOVER if self.uncalibrated else _MOST_MISS
+        if strange or bounded or self.disorder > most:
             self.strange = min(self.strange + 1, 2 * _A_WEEK)
         else:
             self.strange = max(self.strange - 1, 0)
