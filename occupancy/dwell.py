@@ -77,20 +77,22 @@ class Dwell(msgspec.Struct):
 
         Args:
             arrivals: shape (144 + n,): people who came in each step, the last 12 hours before the day first.
-            inside: shape (n,): smoothed occupancy at the end of each step; nan where the day teaches nothing.
+            inside: shape (n,): occupancy at the end of each step, smoothed, or just the sum of all changes where the place
+                never empties; nan where the day teaches nothing.
             half_hours: shape (n,): half-hour of the local day of each step.
-            closes: whether the place was empty at the ends of the day; if not, only the shape of the day counts.
+            closes: whether the place was empty at the ends of the day; if not, only the shape of the day counts, whatever
+                its level and drift.
         """
         use = np.isfinite(inside)
         if arrivals[SPAN:].sum() < _LEAST_VISITORS or use.sum() < 12:
             return
-        windows = np.lib.stride_tricks.sliding_window_view(arrivals[1:], SPAN)[:, ::-1]
+        windows = np.lib.stride_tricks.sliding_window_view(arrivals[1:], SPAN)[use, ::-1]
         stayers = windows @ _survivals().T
-        misfit = (inside[:, None] - stayers)[use]
-        always = misfit.mean(axis=0)
+        misfit = inside[use, None] - stayers
         if closes:
-            always = np.clip(always, 0.0, _MOST_STAFF * float(inside[use].mean()))
-        misfit -= always
+            misfit -= np.clip(misfit.mean(axis=0), 0.0, _MOST_STAFF * float(inside[use].mean()))
+        else:
+            misfit = _without_drift(misfit, arrivals[SPAN:][use])
         losses = (misfit**2).mean(axis=0)
         self.nights += 1
         pace = max(1 / self.nights, 1 / _MEMORY_NIGHTS)
@@ -98,27 +100,34 @@ class Dwell(msgspec.Struct):
         self.losses = (old + pace * (losses - old)).tolist()
         self.best = int(np.argmin(self.losses))
         expected = stayers[:, self.best]
-        if not closes:
-            # Nothing anchors the count of a place that never empties but the stayers themselves.
-            inside = inside - float((inside - expected)[use].mean())
-        self._learn_extra(inside - expected, use, half_hours, pace)
-        self._learn_scatter(inside, expected + np.array(self.extra)[half_hours], use, pace)
+        # Nothing anchors the count of a place that never empties but the stayers themselves.
+        truth = inside[use] if closes else expected + misfit[:, self.best]
+        self._learn_extra(truth - expected, half_hours[use], pace)
+        self._learn_scatter(truth, expected + np.array(self.extra)[half_hours[use]], pace)
 
-    def _learn_extra(self, misfit: Floats, use: NDArray[np.bool_], half_hours: NDArray[np.int64], pace: float) -> None:
+    def _learn_extra(self, misfit: Floats, half_hours: NDArray[np.int64], pace: float) -> None:
         extra = np.array(self.extra) if self.extra else np.zeros(48)
-        for half_hour in np.unique(half_hours[use]):
-            seen = float(misfit[use & (half_hours == half_hour)].mean())
+        for half_hour in np.unique(half_hours):
+            seen = float(misfit[half_hours == half_hour].mean())
             extra[half_hour] += pace * (seen - extra[half_hour])
         self.extra = extra.tolist()
 
-    def _learn_scatter(self, inside: Floats, expected: Floats, use: NDArray[np.bool_], pace: float) -> None:
-        expected = np.maximum(expected[use], 0.5)
-        misfit = inside[use] - expected
+    def _learn_scatter(self, inside: Floats, expected: Floats, pace: float) -> None:
+        expected = np.maximum(expected, 0.5)
+        misfit = inside - expected
         longer = float(misfit.sum() / expected.sum())
         scatter = float(((misfit - longer * expected) ** 2).sum() / expected.sum())
         pace = max(pace / (1 + pace), 1 / _MEMORY_NIGHTS)
         self.scatter += pace * (max(scatter, 0.3) - self.scatter)
         self.day_variance += pace * (min(longer * longer, 0.09) - self.day_variance)
+
+
+def _without_drift(misfit: Floats, arrivals: Floats) -> Floats:
+    """What is left of each column (a candidate) after a constant and a share of all who came so far are taken out."""
+    basis = np.stack([np.ones(arrivals.size), np.cumsum(arrivals)], axis=1)
+    parts, *_ = np.linalg.lstsq(basis, misfit, rcond=None)
+    left: Floats = misfit - basis @ parts
+    return left
 
 
 @lru_cache(maxsize=1)

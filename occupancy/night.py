@@ -60,7 +60,8 @@ def close_day(past: Past, doors: Mapping[str, Source], learned: Learned, time: L
     )
     came, unseen = day.column(CAME), day.column(UNSEEN)
     if night.taught and unseen.sum() <= _MOST_UNSEEN * came.sum():
-        _learn_dwell(day, by_count.mean, learned.dwell, time, closes=closure.end is not None)
+        closes = closure.end is not None
+        _learn_dwell(day, by_count.mean if closes else np.cumsum(change), learned.dwell, time, closes=closes)
     best = by_count
     if learned.dwell.known:
         best = smooth(change, noise, _with_stayers(day, readings, learned.dwell, time), closure.start, closure.end)
