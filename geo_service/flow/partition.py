@@ -1,7 +1,7 @@
 """One partition: `advance(entry) → outputs`, the pure heart of the service.
 
 A ping's way: `devices.py` (who is where) → crossings → `stores.py` of the partition that owns the store (how full) →
-`offers/` (what to say). A crossing of a store in another partition is handed over through that partition's log, and
+`offering.py` (what to say). A crossing of a store in another partition is handed over through that partition's log, and
 counted there once: handovers of one partition come in order, so whatever is not newer was there before.
 """
 
@@ -31,6 +31,7 @@ from geo_service.flow.entries import (
 )
 from geo_service.flow.intake import partition_of
 from geo_service.flow.ledger import Ledger
+from geo_service.flow.offering import Offering
 from geo_service.flow.stores import Stores
 from geo_service.geofences.events import Event
 from geo_service.geofences.visits import Visit
@@ -65,11 +66,11 @@ class Partition:
     def __init__(self, number: int, partitions: int, ledger: Ledger, rules: Rules) -> None:
         self.number = number
         self._partitions = partitions
-        self._ledger = ledger
         self._rules = rules
         self.site = Site()
         self.devices = Devices(rules.presence, rules.assumed)
         self.stores = Stores(self.site)
+        self.offering = Offering(self.site, ledger)
         self._handed: dict[int, EntryId] = {}
         self._away: dict[int, tuple[list[outputs.Crossing], list[bool]]] = {}
         self._entry = EntryId(0, 0)
@@ -198,7 +199,8 @@ class Partition:
             self._offer(crossing, agrees, now_ms)
 
     def _offer(self, crossing: outputs.Crossing, agrees: bool, now_ms: int) -> None:
-        decisions = self.stores.offer(crossing, agrees, self._ledger, now_ms)
+        occupancy = self.stores.occupancy(crossing.store or "", now_ms) if self.offering.triggers(crossing) else None
+        decisions = self.offering.offer(crossing, agrees, occupancy, now_ms)
         self._say(decisions.offers)
         self._step.to_commit.extend(decisions.to_commit)
 
@@ -229,7 +231,7 @@ class Partition:
                 if any(partition_of(store, self._partitions) == self.number for store in owned):
                     self._say(self.stores.sensor_changed(old, new, now_ms))
             case "campaign":
-                self.stores.campaigns_changed()
+                self.offering.campaigns_changed()
 
     def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
         if partition_of(store_id, self._partitions) == self.number:
@@ -272,6 +274,7 @@ class Partition:
         fences = [partition.devices.zoned(fence, state.site.store) for fence in state.site.fence.values()]
         partition.devices = Devices.load(state.devices, rules.presence, rules.assumed, fences)
         partition.stores = Stores.load(state.stores, partition.site, state.now_ms)
+        partition.offering = Offering(partition.site, ledger)
         partition._handed = {int(source): EntryId.parse(entry) for source, entry in state.handed.items()}
         return partition
 

@@ -1,4 +1,4 @@
-"""The half of a partition that knows stores: what their sensors counted, how full they are, who gets an offer."""
+"""The half of a partition that knows stores: what their sensors counted, how full they are."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
@@ -6,13 +6,11 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from geo_service import outputs
-from geo_service.catalogue.documents import Campaign, Sensor, Store
+from geo_service.catalogue.documents import Sensor, Store
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
 from geo_service.flow.entries import Recount, Refusal
 from geo_service.flow.intake import config_of
-from geo_service.flow.ledger import Ledger
-from geo_service.offers.decide import Decisions, World, decide
 from occupancy.place import Place
 from sensors.config import SensorConfig
 from sensors.counters import Counted, Counters, Observed
@@ -50,7 +48,6 @@ class Stores:
         self._opening_due_ms: int | None = None
         self._said_ms: dict[PlaceKey, int] = {}
         self._unsaid: dict[PlaceKey, None] = {}
-        self._by_trigger: dict[tuple[str, str], list[Campaign]] | None = None
 
     # --- what sensors and people say ---------------------------------------------------------------------------------
 
@@ -224,10 +221,6 @@ class Stores:
             self._place(store_id, "", now_ms).expect(now_ms, doors=doors, counters=cameras)
             self._unsaid[store_id, ""] = None
 
-    def campaigns_changed(self) -> None:
-        """Look the campaigns up anew when the next trigger comes."""
-        self._by_trigger = None
-
     # --- places ------------------------------------------------------------------------------------------------------
 
     def _place(self, store_id: str, zone: str, now_ms: int) -> Place:
@@ -255,6 +248,11 @@ class Stores:
             said.append(self._occupancy(key, now_ms))
         return said
 
+    def occupancy(self, store_id: str, now_ms: int) -> outputs.Occupancy | None:
+        """How full the store as a whole is now; None where nothing measures it."""
+        key = (store_id, "")
+        return self._occupancy(key, now_ms) if key in self._places else None
+
     def _occupancy(self, key: PlaceKey, now_ms: int) -> outputs.Occupancy:
         store_id, zone = key
         estimate = self._places[key].estimate(now_ms)
@@ -272,23 +270,6 @@ class Stores:
             in_total=estimate.in_total,
             out_total=estimate.out_total,
         )
-
-    # --- offers ------------------------------------------------------------------------------------------------------
-
-    def offer(self, crossing: outputs.Crossing, agrees: bool, ledger: Ledger, now_ms: int) -> Decisions:
-        """What a crossing at one of these stores leads to."""
-        if self._by_trigger is None:
-            self._by_trigger = {}
-            for campaign in self._site.campaign.values():
-                trigger = (campaign.trigger.role, campaign.trigger.type)
-                self._by_trigger.setdefault(trigger, []).append(campaign)
-        campaigns = self._by_trigger.get((crossing.role, crossing.type))
-        if not campaigns:
-            return Decisions([], [])
-        place = (crossing.store or "", "")
-        occupancy = self._occupancy(place, now_ms) if place in self._places else None
-        world = World(self._site.store, campaigns, self._site.stock, agrees, occupancy)
-        return decide(crossing, world, ledger, now_ms=now_ms)
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
