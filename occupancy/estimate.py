@@ -235,6 +235,17 @@ class Belief:
         self.weights, self.first = prior * np.exp(exponent - exponent.max()), first
         self._settle()
 
+    def doubt_nobody(self, share: float) -> None:
+        """Shrink the belief in nobody to a share of what it was; where it is all there is, somebody is."""
+        if self.gauss is not None or self.first > 0:
+            return
+        if self.weights.size == 1:
+            self.weights = np.array([1.0, 1e-3], dtype=np.float32)
+        weights = self.weights.copy()
+        weights[0] *= np.float32(share)
+        self.weights = weights
+        self._settle()
+
     def copy(self) -> "Belief":
         """An equal belief that changes on its own."""
         return Belief.load(self.dump())

@@ -82,6 +82,12 @@ class Inside:
         self.belief.observe(people, error, relative, doubt)
         self._share()
 
+    def somebody(self, share: float) -> None:
+        """Somebody is inside: the belief in nobody shrinks to this share."""
+        self.gather(1.0)
+        self.belief.doubt_nobody(share)
+        self._share()
+
     def step(self, stayers: float, stayers_variance: float, forgets: float, scatter: float) -> None:
         """Take the expected stayers as evidence.
 

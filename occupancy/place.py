@@ -5,37 +5,27 @@ weighed, a closed store empties, the day begins anew) happens at marks that `nex
 `advance` only then, or every second, or not before the next count, gets the same state to the byte.
 """
 
-import math
 from collections.abc import Collection
 from datetime import date
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
 from occupancy import inside as insides
 from occupancy import record as records
-from occupancy.calibrate import Factors, Night
-from occupancy.dwell import STEP_MS
+from occupancy.calibrate import Night
 from occupancy.estimate import Belief, Estimate
 from occupancy.forecast import Expected, Present, inside_ahead, typical_inside
 from occupancy.inside import Inside
 from occupancy.levels import next_level
 from occupancy.local_time import LocalTime
-from occupancy.night import Closure
+from occupancy.looks import Looks, require_people
+from occupancy.marks import EMPTIES_MS, Marks
 from occupancy.record import Record
 from occupancy.silence import Silence
-from occupancy.smooth import History, Known
-from occupancy.sources import MINUTE_MS, Source, fade
-from occupancy.state import AFTER_HOURS_MEAN, State
-
-EMPTIES_MS: Final = 30 * MINUTE_MS
-"""After closing; later than that, a closed place is taken to be empty but for whom the doors count from then on."""
-_CAMERA_ERROR: Final = 0.2
-_RECOUNT_ERROR: Final = 0.03
-_CAMERA_DOUBT: Final = 0.001
-_RECOUNT_DOUBT: Final = 0.05
-"""How far a count by eye may overrule everything else that is believed."""
-_INDEPENDENT_AFTER_MS: Final = 15 * MINUTE_MS
+from occupancy.smooth import History
+from occupancy.sources import Source, fade
+from occupancy.state import Recount, State
 
 
 class Place:
@@ -56,7 +46,8 @@ class Place:
     def _resume(self, state: State, inside: Inside, record: Record) -> None:
         self._state, self._inside, self._record = state, inside, record
         self._silence = Silence(state, inside, record)
-        self._factors = Factors(state.calibration)
+        self._looks = Looks(state, inside, record, self._silence)
+        self._marks = Marks(state, inside, record, self._silence)
         self._due_ms: int | None = None
         self._shown: Belief | None = None
 
@@ -69,6 +60,11 @@ class Place:
     def night(self) -> Night | None:
         """What the last closure said of the doors."""
         return self._state.night
+
+    @property
+    def recounts(self) -> list[Recount]:
+        """The last counts by eye, oldest first, with who counted and what was shown before."""
+        return list(self._state.recounts)
 
     @property
     def history(self) -> History | None:
@@ -164,34 +160,40 @@ class Place:
         Raises:
             ValueError: a negative or infinite number, or NaN.
         """
-        people = _require_people(people, error)
+        require_people(people, error)
         self.advance(at_ms)
-        state = self._state
-        source = state.counters.setdefault(counter, Source(state.now_ms))
-        error, relative = (1.0, _CAMERA_ERROR) if error is None else (max(float(error), 1.0), 0.0)
-        if source.heard and state.heard:
-            elapsed = state.now_ms - source.last_ms
-            if state.doors:
-                # Readings close together share one mistake: a hat stand taken for a man stays one for a while.
-                doubt = 1 / math.sqrt(min(max(elapsed / _INDEPENDENT_AFTER_MS, 1e-4), 1.0))
-                error, relative = error * doubt, relative * doubt
-            else:
-                wander = (0.1 * self.comfort) ** 2 * elapsed / MINUTE_MS
-                self._inside.unseen(0.0, min(wander, self.comfort**2 / 4))
-        source.spoke(state.now_ms, self._state.silent_since(source))
-        self._look(people, error, relative, _CAMERA_DOUBT)
+        self._looks.camera(float(people), error, counter)
+        self._changed()
 
-    def recount(self, at_ms: int, people: float, error: float | None = None) -> None:
-        """Somebody counted by eye (±3 %, at least one person, if not said); the doors' totals stay as they were.
+    def hint(self, at_ms: int, people: float, error: float, *, source: str) -> None:
+        """Weak evidence (`weak.py`), such as the air's carbon dioxide; it keeps a place from being blind, not from silence.
 
         Raises:
             ValueError: a negative or infinite number, or NaN.
         """
-        people = _require_people(people, error)
+        require_people(people, error)
         self.advance(at_ms)
-        self._state.counted_ms = self._state.now_ms
-        error, relative = (1.0, _RECOUNT_ERROR) if error is None else (float(error), 0.0)
-        self._look(people, error, relative, _RECOUNT_DOUBT)
+        self._looks.hint(float(people), error, source)
+        self._changed()
+
+    def moved(self, at_ms: int, *, source: str) -> None:
+        """A motion sensor sees somebody: at least one person is inside."""
+        self.advance(at_ms)
+        self._looks.moved(source)
+        self._changed()
+
+    def recount(self, at_ms: int, people: float, error: float | None = None, *, by: str | None = None) -> None:
+        """Somebody counted by eye (±3 %, at least one person, if not said); the doors' totals stay as they were.
+
+        It is kept in `recounts`, with who said so (`by`).
+
+        Raises:
+            ValueError: a negative or infinite number, or NaN.
+        """
+        require_people(people, error)
+        self.advance(at_ms)
+        self._looks.recount(float(people), error, by, before=self._display())
+        self._changed()
 
     def is_open(self, at_ms: int, open_now: bool) -> None:
         """Opening hours begin or end; the same again changes nothing."""
@@ -200,11 +202,13 @@ class Place:
         if open_now == state.open:
             return
         if open_now:
-            state.opened_ms, state.empties_ms, state.left_late = state.now_ms, None, None
+            state.opened_ms, state.closed_ms = state.now_ms, None
+            state.empties_ms = state.left_late = None
             if not state.heard:
                 self._inside.restart(Belief.anything_up_to(self.comfort))
         else:
             self._silence.take_in_all()
+            state.closed_ms = state.now_ms
             state.empties_ms = state.now_ms + (EMPTIES_MS if state.heard else 0)
         state.open = open_now
         self._changed()
@@ -218,12 +222,13 @@ class Place:
             state.now_ms = state.opened_ms = state.marked_ms = at_ms
             state.day_ends_ms = self._record.time.next_reset_ms(at_ms, state.reset_hour)
             self._record.begin(at_ms)
-            self._start_day()
+            self._marks.start_day()
         if self._due_ms is None:
             self._due_ms = self._state.due_ms()
         while self._due_ms <= at_ms:
             state.now_ms = state.marked_ms = self._due_ms
-            self._mark(state.now_ms)
+            self._marks.pass_by()
+            self._changed()
             self._due_ms = self._state.due_ms()
         state.now_ms = max(state.now_ms, at_ms)
 
@@ -262,58 +267,6 @@ class Place:
         """Mean number of people inside in each hour of the typical week, from this local Monday midnight on."""
         return typical_inside(self._record.week, self._record.time, monday_ms)
 
-    def _mark(self, at_ms: int) -> None:
-        state = self._state
-        if state.open:
-            for door in state.doors.values():
-                if at_ms - self._state.silent_since(door) >= door.silent_after_ms:
-                    self._silence.take_in(door, at_ms)
-            if at_ms % STEP_MS == 0:
-                self._weigh_stayers(at_ms)
-        if state.empties_ms is not None and at_ms >= state.empties_ms:
-            state.empties_ms, state.left_late = None, 0
-            self._inside.restart(Belief.about(state.remainder if state.heard else AFTER_HOURS_MEAN))
-        if state.study_ms is not None and at_ms >= state.study_ms:
-            self._study()
-        if at_ms >= state.day_ends_ms:
-            self._end_day(at_ms)
-        self._changed()
-
-    def _end_day(self, at_ms: int) -> None:
-        state = self._state
-        state.day_ends_ms = self._record.time.next_reset_ms(at_ms, state.reset_hour)
-        emptied = not state.open and state.empties_ms is None
-        if state.left_late is not None:
-            state.remainder += 0.1 * (max(state.left_late, AFTER_HOURS_MEAN) - state.remainder)
-            state.left_late = None
-        inside = Known(0.0, 1.0) if emptied else None
-        closure = Closure(state.day_start, inside, at_ms, state.unseen, state.unseen_variance)
-        self._study()
-        state.study_ms = self._record.end_day(closure, state.doors, emptied=emptied)
-        state.unseen = state.unseen_variance = 0.0
-        state.in_total = state.out_total = 0
-        for door in state.doors.values():
-            door.ins_today = door.outs_today = 0
-        if emptied:
-            self._inside.restart(Belief.about(AFTER_HOURS_MEAN))
-        state.day_start = Known(*self._inside.belief.moments())
-        self._start_day()
-
-    def _study(self) -> None:
-        """Learn from yesterday, if that is still to be done."""
-        state = self._state
-        if state.study_ms is not None:
-            state.study_ms = None
-            state.night, state.history = self._record.study(state.calibration, state.dwell, state.doors)
-            self._factors = Factors(state.calibration)
-            if not state.open:
-                self._start_day()
-
-    def _start_day(self) -> None:
-        scatter, day_variance = self._state.dwell.errors()
-        calibration = self._state.calibration
-        self._inside.start_day(scatter, day_variance, calibration.imbalance_variance(), calibration.scale_sigma**2)
-
     # --- the inside ------------------------------------------------------------------------------------------------
 
     def _move(self, door: str, ins: int, outs: int, since_ms: int) -> None:
@@ -322,25 +275,9 @@ class Place:
         state.out_total += outs
         if state.left_late is not None:
             state.left_late += outs - ins
-        came, left, noise = self._factors.weigh(door, ins, outs)
+        came, left, noise = self._marks.factors.weigh(door, ins, outs)
         self._inside.flow(ins, outs, came, left, noise)
         self._record.counted(since_ms, state.now_ms, came, left, noise)
-
-    def _look(self, people: float, error: float, relative: float, doubt: float) -> None:
-        """Take an absolute reading in."""
-        self._silence.take_in_all()
-        self._state.heard = True
-        self._inside.observe(people, error, relative, doubt)
-        self._record.day.see(self._state.now_ms, people, max(error, relative * self._inside.belief.mean()))
-        self._changed()
-
-    def _weigh_stayers(self, at_ms: int) -> None:
-        dwell = self._state.dwell
-        if not dwell.known:
-            self._inside.gather(1.0)
-            return
-        expected, variance = self._record.stayers(at_ms, dwell)
-        self._inside.step(expected, variance, math.exp(-STEP_MS / dwell.mean_ms), dwell.errors()[0])
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
@@ -379,11 +316,3 @@ class Place:
 
 
 _DECODER = msgspec.msgpack.Decoder(tuple[int, State, insides.Dumped, records.Dumped])
-
-
-def _require_people(people: float, error: float | None) -> float:
-    if not (math.isfinite(people) and people >= 0):
-        raise ValueError(f"{people} is not a number of people")
-    if error is not None and not (math.isfinite(error) and error >= 0):
-        raise ValueError(f"{error} is not a standard error in people")
-    return float(people)

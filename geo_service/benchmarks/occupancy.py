@@ -122,7 +122,7 @@ def _score_store(seed: int, habits: Habits, count_days: int, score: Score) -> Pl
         day = store.day()
         truth = day.inside[OPENS:CLOSES].astype(np.float64)
         for name, way in ways.items():
-            told = live(way, day, recount=name == "recount", camera=name == "camera")
+            told = live(way, day, recount_at=RECOUNT_AT if name == "recount" else None, camera=name == "camera")
             score.add(name, told.mean, truth)
             if name == "ours":
                 score.covered.append(float(((told.low <= truth) & (truth <= told.high)).mean()))
@@ -134,7 +134,7 @@ def _score_store(seed: int, habits: Habits, count_days: int, score: Score) -> Pl
     return place
 
 
-def live(place: Place, day: Day, *, recount: bool = False, camera: bool = False) -> Told:
+def live(place: Place, day: Day, *, recount_at: int | None = None, camera: bool = False) -> Told:
     """Let a place live through a day: each door reports every minute, an hour before opening until an hour after closing."""
     told = Told(*np.zeros((3, CLOSES - OPENS)))
     ins, outs, silent = day.ins.tolist(), day.outs.tolist(), day.silent.tolist()
@@ -146,7 +146,7 @@ def live(place: Place, day: Day, *, recount: bool = False, camera: bool = False)
         for door, name in enumerate(DOORS):
             if not silent[minute][door]:
                 place.count(at_ms, ins[minute][door], outs[minute][door], name)
-        if recount and minute == RECOUNT_AT:
+        if minute == recount_at:
             place.recount(at_ms, max(round(int(day.inside[minute]) * (1 + day.recount_error)), 0))
         if OPENS <= minute < CLOSES:
             if camera and minute % CAMERA_EVERY == 0:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geo_service.benchmarks.controls import Ratio
-from geo_service.benchmarks.occupancy import live
+from geo_service.benchmarks.occupancy import RECOUNT_AT, live
 from geo_service.simulator.doors import CLOSES, DAY_MS, DOORS, FIRST_DAY_MS, MINUTE_MS, OPENS, Habits, Store
 from occupancy.place import Place
 
@@ -52,7 +52,7 @@ def test_after_a_fortnight_it_is_much_nearer_than_the_ratio_and_says_how_near(le
 def test_a_recount_a_day_or_a_poor_camera_brings_it_nearer_still(learned):
     dumped, _, days = learned
     alone, _ = told(Place.load(dumped), days)
-    assert told(Place.load(dumped), days, recount=True)[0] < alone
+    assert told(Place.load(dumped), days, recount_at=RECOUNT_AT)[0] < alone
     assert told(Place.load(dumped), days, camera=True)[0] < alone
 
 

@@ -109,6 +109,25 @@ def test_a_closed_store_is_empty_half_an_hour_later():
     assert place.estimate(at + 30 * MINUTE_MS).mean < 0.5
 
 
+def test_a_closed_store_of_which_nothing_was_ever_heard_is_nearly_surely_empty():
+    place = store()
+    place.expect(NOON, doors=["door"])
+    place.is_open(NOON, False)
+    answer = place.estimate(NOON + MINUTE_MS)
+    assert answer.status == "live"
+    assert answer.mean < 0.5
+    assert answer.high <= 1
+    place.is_open(NOON + 2 * MINUTE_MS, True)
+    assert place.estimate(NOON + 2 * MINUTE_MS).status == "blind"
+
+
+def test_a_store_that_was_blind_when_it_closed_stays_so_until_it_must_be_empty():
+    place, at = busy_store()
+    place.is_open(at + 60 * MINUTE_MS, False)
+    assert place.estimate(at + 89 * MINUTE_MS).status == "blind"
+    assert place.estimate(at + 90 * MINUTE_MS).status == "live"
+
+
 def test_totals_start_again_at_the_local_reset_hour():
     place = store(timezone="Pacific/Auckland", reset_hour=3)
     place.count(NOON, 5, 2, "door")  # 20:00 in Auckland
