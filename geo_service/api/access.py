@@ -15,10 +15,10 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from geo_service.api.principals import Action, Principal
 from geo_service.api.problems import ProblemError, forbidden, too_many
 from geo_service.api.services import Accounts, Services
 from geo_service.errors import UnreachableError
+from geo_service.principals import Action, Principal
 
 COOKIE = "geo_session"
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))

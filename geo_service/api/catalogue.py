@@ -15,11 +15,11 @@ from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 from geo_service.api.access import Asked, Requires, asker
 from geo_service.api.bodies import json_body
 from geo_service.api.judging import judge, owners_of, read_document, references_to
-from geo_service.api.principals import Action, Principal
 from geo_service.api.problems import FieldError, Problem, ProblemError, forbidden, not_found
 from geo_service.api.services import Services
 from geo_service.catalogue.site import Kind, decode_document, encode_document, feature_of_fence
 from geo_service.ids import is_id, require_id
+from geo_service.principals import Action, Principal
 
 Ports = NamedDependency[SkipValidation[Services]]
 _PAGE = 200

@@ -9,10 +9,10 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 
 from geo_service.api.access import Requires
-from geo_service.api.principals import Action
 from geo_service.api.services import Nearby, Services
 from geo_service.catalogue.documents import Role, Store
 from geo_service.catalogue.hours import Hours
+from geo_service.principals import Action
 
 Lat = Annotated[float, QueryParameter(ge=-90, le=90)]
 Lon = Annotated[float, QueryParameter(ge=-180, le=180)]

@@ -9,11 +9,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter, SkipValidation
 
 from geo_service.api.access import Asked, Requires, asker
-from geo_service.api.principals import Action, Principal
 from geo_service.api.problems import ProblemError, forbidden, too_many
 from geo_service.api.services import Services
 from geo_service.catalogue.documents import Id
 from geo_service.ids import require_id
+from geo_service.principals import Action, Principal
 
 Ports = NamedDependency[SkipValidation[Services]]
 _REGISTRATIONS_PER_HOUR = 60

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from geo_service.api.principals import Action, Principal
+from geo_service.principals import Action, Principal
 
 STREAMED = frozenset(("occupancy", "crossing", "offer", "order", "trip", "appointment", "sensor", "alert", "rejected"))
 # These name a device and no store: for those who may see every store and every device.

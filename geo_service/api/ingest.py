@@ -14,11 +14,11 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, RawBody, SkipV
 
 from geo_service.api.access import Asked, Requires, asker, basic_user, require_store
 from geo_service.api.bodies import json_body
-from geo_service.api.principals import Action, Principal
 from geo_service.api.problems import FieldError, Problem, ProblemError, forbidden, not_found
 from geo_service.api.services import Accepted, Services
 from geo_service.catalogue.site import decode_document
 from geo_service.ids import is_id, require_id
+from geo_service.principals import Action, Principal
 
 MAX_PINGS = 500
 Ports = NamedDependency[SkipValidation[Services]]

@@ -11,12 +11,12 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 
 from geo_service.api.access import Asked, Requires, asker, require_store
 from geo_service.api.ingest import Taken, answer
-from geo_service.api.principals import Action
 from geo_service.api.problems import Problem, not_found
 from geo_service.api.services import Accepted, Services
 from geo_service.catalogue.documents import Id
 from geo_service.ids import require_id
 from geo_service.outputs import Occupancy
+from geo_service.principals import Action
 
 Ports = NamedDependency[SkipValidation[Services]]
 

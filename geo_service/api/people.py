@@ -9,10 +9,10 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 
 from geo_service.api.access import Requires
 from geo_service.api.ingest import Taken, answer
-from geo_service.api.principals import Action
 from geo_service.api.services import Services
 from geo_service.flow.entries import Purpose
 from geo_service.ids import require_id
+from geo_service.principals import Action
 
 Ports = NamedDependency[SkipValidation[Services]]
 

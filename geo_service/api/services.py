@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from geo_service.api.principals import Principal
 from geo_service.catalogue.documents import Fence, Store
 from geo_service.catalogue.site import Kind
 from geo_service.flow.entries import EntryId
+from geo_service.principals import DeviceToken, Principal, Session
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -87,21 +87,6 @@ class OutputsTail(Protocol):
     async def close(self) -> None:
         """There will be no further question."""
         ...
-
-
-class Session(NamedTuple):
-    """A person's login."""
-
-    token: str
-    principal: Principal
-    lifetime_s: int
-
-
-class DeviceToken(NamedTuple):
-    """A device and the token that speaks for it; the token is told once and never again."""
-
-    device: str
-    token: str
 
 
 class Accounts(Protocol):

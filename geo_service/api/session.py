@@ -9,9 +9,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
 from geo_service.api.access import COOKIE, Asked, asker, require_same_origin
-from geo_service.api.principals import Principal, Role
 from geo_service.api.problems import ProblemError, too_many
-from geo_service.api.services import Services, Session
+from geo_service.api.services import Services
+from geo_service.principals import Principal, Role, Session
 
 Ports = NamedDependency[SkipValidation[Services]]
 _LOGINS_PER_NAME = 10

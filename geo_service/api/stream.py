@@ -19,12 +19,12 @@ from geo_service.api.access import Asked, Recheck, Requires, asker, require_stor
 from geo_service.api.events import Event, View, frame
 from geo_service.api.hub import Client, Hub
 from geo_service.api.positions import decode_positions
-from geo_service.api.principals import Action, Principal
 from geo_service.api.problems import ProblemError, not_found
 from geo_service.api.services import OutputsTail, Services
 from geo_service.errors import InvalidInputError
 from geo_service.flow.entries import EntryId
 from geo_service.ids import require_id
+from geo_service.principals import Action, Principal
 
 Ports = NamedDependency[SkipValidation[Services]]
 Streams = NamedDependency[SkipValidation[Hub]]

@@ -129,7 +129,7 @@ def create(
     publishable   for an app anyone can unpack: register a device, see what is around a place
     secret        for a back office
     """
-    from geo_service.api.principals import Action
+    from geo_service.principals import Action
 
     try:
         wanted = [Action(action) for action in actions] or None

@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from geo_service.api.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action, Principal, Role
-from geo_service.api.services import DeviceToken, Session
 from geo_service.errors import InvalidInputError
 from geo_service.ids import require_id
+from geo_service.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action, DeviceToken, Principal, Role, Session
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import Keys
 from geo_service.storage.passwords import hash_password, is_password

@@ -15,12 +15,12 @@ from litestar.testing import TestClient
 
 from geo_service.api.app import ApiSettings, build_app
 from geo_service.api.places import LivePlaces
-from geo_service.api.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action, Principal, Role
 from geo_service.api.server import server
-from geo_service.api.services import Accepted, DeviceToken, Refused, Services, Session
+from geo_service.api.services import Accepted, Refused, Services
 from geo_service.catalogue.site import Kind
 from geo_service.errors import UnreachableError
 from geo_service.flow.entries import START, EntryId
+from geo_service.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action, DeviceToken, Principal, Role, Session
 
 NOW_MS = 1_772_366_400_000
 

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from geo_service.api.events import View
 from geo_service.api.hub import Client, Hub
-from geo_service.api.principals import BY_ROLE, Principal
 from geo_service.errors import UnreachableError
 from geo_service.flow.entries import EntryId
+from geo_service.principals import BY_ROLE, Principal
 
 ADMIN = Principal(kind="person", id="a", actions=BY_ROLE["admin"], role="admin")
 STAFF = Principal(kind="person", id="s", actions=BY_ROLE["staff"], role="staff", stores=frozenset({"harbour"}))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from geo_service.api.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action
 from geo_service.errors import InvalidInputError
+from geo_service.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action
 from geo_service.storage import passwords
 from geo_service.storage.accounts import LONGEST_SESSION_S, SESSION_S, Accounts
 from geo_service.storage.passwords import hash_password, is_password
