@@ -44,6 +44,11 @@ class Reservation(NamedTuple):
     key: str
     claims: Sequence[Claim]
     ttl_ms: int
+    group: str = ""
+    """Alternatives: of neighbours in one call with the same group, the first that is granted holds; whatever comes after it
+    is only looked at."""
+    hold: bool = True
+    """False: only look whether there is room, and hold nothing. The answer is remembered for `ttl_ms`."""
 
 
 class Answer(NamedTuple):
@@ -51,6 +56,8 @@ class Answer(NamedTuple):
 
     granted: bool
     refused: str | None = None
+    looked: bool = False
+    """There was room, but nothing is held: it was only looked at."""
 
 
 class Ledger(Protocol):
@@ -88,7 +95,7 @@ def check(reservations: Iterable[Reservation]) -> None:
     Raises:
         InvalidInputError: says which field, and why.
     """
-    for key, claims, ttl_ms in reservations:
+    for key, claims, ttl_ms, _, _ in reservations:
         if not key:
             raise InvalidInputError("is empty", field="key")
         _check_number("ttl_ms", ttl_ms, 1)
@@ -124,6 +131,7 @@ class _Record(msgspec.Struct):
     expires_ms: int = 0
     committed: bool = False
     released: bool = False
+    looked: bool = False
 
     def due(self) -> int:
         return self.expires_ms if self.state == "reserved" else self.drop_ms
@@ -149,17 +157,24 @@ class MemoryLedger:
         """Decide each reservation in order."""
         check(reservations)
         self._sweep(now_ms)
-        return [self._reserve(reservation, now_ms) for reservation in reservations]
+        answers, group, taken = [], "", False
+        for reservation in reservations:
+            if not reservation.group or reservation.group != group:
+                group, taken = reservation.group, False
+            answer = self._reserve(reservation, reservation.hold and not taken, now_ms)
+            taken = taken or (bool(group) and answer.granted and not answer.looked)
+            answers.append(answer)
+        return answers
 
-    def _reserve(self, reservation: Reservation, now_ms: int) -> Answer:
+    def _reserve(self, reservation: Reservation, hold: bool, now_ms: int) -> Answer:
         record = self._records.get(reservation.key)
         if record is None:
-            record = self._decide(reservation, now_ms)
+            record = self._decide(reservation, hold, now_ms)
             self._records[reservation.key] = record
             self._queue(record.due(), "record", reservation.key)
-        return Answer(record.refused is None, record.refused)
+        return Answer(record.refused is None, record.refused, record.looked)
 
-    def _decide(self, reservation: Reservation, now_ms: int) -> _Record:
+    def _decide(self, reservation: Reservation, hold: bool, now_ms: int) -> _Record:
         sums: dict[str, int] = {}
         for claim in reservation.claims:
             sums[claim.counter] = sums.get(claim.counter, 0) + claim.amount
@@ -168,6 +183,8 @@ class MemoryLedger:
             total = (held.total if held else 0) + sums[claim.counter]
             if total > (LARGEST if claim.limit is None else claim.limit):
                 return _Record("over", claim.counter, [], now_ms + self.window_ms)
+        if not hold:
+            return _Record("over", None, [], now_ms + reservation.ttl_ms, looked=True)
         claims = [(claim.counter, claim.amount, self._claim(claim, now_ms)) for claim in reservation.claims]
         expires_ms = now_ms + reservation.ttl_ms
         return _Record("reserved", None, claims, expires_ms + self.window_ms, expires_ms)

@@ -1,6 +1,6 @@
 """The ledger on Redis: one Lua function, so that a thousand callers at once never get one too many."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -35,10 +35,10 @@ class RedisLedger:
         """Decide each reservation in order."""
         check(reservations)
         items = [
-            [key, ttl_ms, [part for claim in claims for part in _parts(*claim)]] for key, claims, ttl_ms in reservations
+            [key, ttl_ms, [part for claim in claims for part in _parts(*claim)], group, int(hold)]
+            for key, claims, ttl_ms, group, hold in reservations
         ]
-        refused = self._call("reserve", items, now_ms)
-        return [Answer(not counter, counter.decode() or None) for counter in refused]
+        return [_answer(refused) for refused in self._call("reserve", items, now_ms)]
 
     def commit(self, keys: Sequence[str], now_ms: int) -> list[bool]:
         """Make reservations permanent."""
@@ -53,9 +53,7 @@ class RedisLedger:
         return self._call("total", counters, now_ms)
 
     def _call(self, command: str, items: Sequence[Any], now_ms: int) -> list[Any]:
-        calls = [
-            [command, now_ms, self._window_ms, _encode(items[at : at + _SLICE])] for at in range(0, len(items), _SLICE)
-        ]
+        calls = [[command, now_ms, self._window_ms, _encode(part)] for part in _slices(items)]
         if not calls:
             return []
 
@@ -66,6 +64,29 @@ class RedisLedger:
         with reaching(self._client):
             replies = run_pipeline(self._client, queue, [self._script], transaction=False)
         return [answer for reply in replies for answer in reply]
+
+
+def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Of `_SLICE` items, or a few more: alternatives stay together."""
+    start = 0
+    while start < len(items):
+        stop = start + _SLICE
+        while (
+            stop < len(items)
+            and isinstance(items[stop], list)
+            and items[stop][3]
+            and items[stop][3] == items[stop - 1][3]
+        ):
+            stop += 1
+        yield items[start:stop]
+        start = stop
+
+
+def _answer(refused: bytes | int) -> Answer:
+    """What the script says of a reservation: the counter without room, or nothing; 1 where it only looked."""
+    if isinstance(refused, int):
+        return Answer(True, None, True)
+    return Answer(not refused, refused.decode() or None)
 
 
 def _parts(counter: str, amount: int, limit: int | None, forget_after_ms: int | None) -> tuple[str, int, int, int]:

@@ -166,3 +166,29 @@ def test_a_dump_carries_everything_over():
     assert again.total(["c", "day"], NOW + 10) == [0, 1]
     assert again.commit(["a", "b"], NOW + 11) == [False, True]
     assert again.total(["day"], NOW + 20) == [0]
+
+
+def test_of_alternatives_the_first_that_is_granted_holds_and_the_others_are_only_looked_at():
+    ledger = MemoryLedger()
+    options = [
+        Reservation("full", (Claim("a", 1, 0),), 1000, "g"),
+        Reservation("first", (Claim("b", 1, 1),), 1000, "g"),
+        Reservation("second", (Claim("c", 1, 1),), 1000, "g"),
+        Reservation("third", (Claim("a", 1, 0),), 1000, "g"),
+        Reservation("another", (Claim("c", 1, 1),), 1000, "h"),
+    ]
+    answers = [Answer(False, "a"), GRANTED, Answer(True, None, True), Answer(False, "a"), GRANTED]
+    assert ledger.reserve(options, NOW) == answers
+    assert ledger.total(["a", "b", "c"], NOW) == [0, 1, 1]
+    assert ledger.commit(["first", "second"], NOW) == [True, False]
+    assert ledger.reserve(options, NOW + 1) == answers
+    assert MemoryLedger.load(ledger.dump()).reserve(options, NOW + 1) == answers
+
+
+def test_a_look_holds_nothing_and_is_remembered_for_its_time():
+    ledger = MemoryLedger()
+    look = Reservation("look", (Claim("c", 1, 1),), 10, hold=False)
+    assert ledger.reserve([look, one("taken", ttl_ms=1000)], NOW) == [Answer(True, None, True), GRANTED]
+    assert ledger.reserve([look], NOW + 9) == [Answer(True, None, True)]
+    assert ledger.reserve([look], NOW + 10) == [Answer(False, "c")]
+    assert ledger.release(["look"], NOW + 10) == [False]

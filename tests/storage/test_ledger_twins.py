@@ -21,7 +21,12 @@ _claims = st.builds(
     forget_after_ms=st.none() | st.integers(1, 60),
 )
 _reservations = st.builds(
-    Reservation, key=_keys, claims=st.lists(_claims, max_size=4).map(tuple), ttl_ms=st.integers(1, 50)
+    Reservation,
+    key=_keys,
+    claims=st.lists(_claims, max_size=4).map(tuple),
+    ttl_ms=st.integers(1, 50),
+    group=st.sampled_from(["", "", "g", "h"]),
+    hold=st.booleans(),
 )
 _steps = st.one_of(
     st.tuples(st.just("reserve"), st.lists(_reservations, max_size=4)),
@@ -89,6 +94,18 @@ def test_a_batch_larger_than_a_slice_is_decided_in_order(client, keys):
     assert [answer.granted for answer in ledger.reserve(batch, 1)] == [True] * 600 + [False] * 400
     assert ledger.commit([str(number) for number in range(1000)], 2) == [True] * 600 + [False] * 400
     assert ledger.total(["c"], 10_000) == [600]
+
+
+def test_alternatives_stay_together_over_slices(client, keys):
+    ledger = RedisLedger(client, keys=keys)
+    batch = [
+        Reservation(f"{n}.{alternative}", (Claim("c", 1, None),), 1000, str(n))
+        for n in range(200)
+        for alternative in "abc"
+    ]
+    answers = ledger.reserve(batch, 1)
+    assert [answer.looked for answer in answers] == [False, True, True] * 200
+    assert ledger.total(["c"], 1) == [200]
 
 
 def test_a_server_that_lost_its_scripts_is_given_them_again(client, keys):

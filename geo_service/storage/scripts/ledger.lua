@@ -1,7 +1,7 @@
 -- The ledger: the same rules as MemoryLedger in flow/ledger.py, held equal by a test over random histories.
 -- KEYS: counters, records, due   ARGV: command, now (ms), window (ms), MessagePack of what to do
 -- counter: {total, forget_ms}; forget_ms 0 for never, and telling one life of the counter from the next
--- record: {state, refused, drop_ms, expires_ms, was committed, was released, {counter, amount, forget_ms, …}}
+-- record: {state, refused, drop_ms, expires_ms, was committed, was released, {counter, amount, forget_ms, …}, only looked at}
 local COUNTERS, RECORDS, DUE = KEYS[1], KEYS[2], KEYS[3]
 local OVER, RESERVED, COMMITTED = 0, 1, 2
 local LARGEST = 2 ^ 52
@@ -109,7 +109,7 @@ local function claim(name, amount, forget_after)
 end
 
 -- claims: counter, amount, limit (-1: none), forget_after (0: never), …
-local function decide(ttl, claims)
+local function decide(ttl, claims, hold)
   local totals = {}
   for at = 1, #claims, 4 do
     local name = claims[at]
@@ -122,8 +122,11 @@ local function decide(ttl, claims)
   for at = 1, #claims, 4 do
     local limit = claims[at + 2]
     if totals[claims[at]] > (limit < 0 and LARGEST or limit) then
-      return {OVER, claims[at], now + window, 0, 0, 0, {}}
+      return {OVER, claims[at], now + window, 0, 0, 0, {}, 0}
     end
+  end
+  if not hold then
+    return {OVER, '', now + ttl, 0, 0, 0, {}, 1}
   end
   local held = {}
   for at = 1, #claims, 4 do
@@ -131,19 +134,29 @@ local function decide(ttl, claims)
     held[#held + 1] = claims[at + 1]
     held[#held + 1] = claim(claims[at], claims[at + 1], claims[at + 3])
   end
-  return {RESERVED, '', now + ttl + window, now + ttl, 0, 0, held}
+  return {RESERVED, '', now + ttl + window, now + ttl, 0, 0, held, 0}
 end
 
 local commands = {}
 
+-- Of neighbours with the same group the first that is granted holds.
+local group, taken = '', false
+
 function commands.reserve(reservation)
   local key = reservation[1]
+  if reservation[4] == '' or reservation[4] ~= group then
+    group, taken = reservation[4], false
+  end
   local record = get(RECORDS, key)
   if not record then
-    record = decide(reservation[2], reservation[3])
+    record = decide(reservation[2], reservation[3], reservation[5] == 1 and not taken)
     put(RECORDS, key, record)
     queue(record[1] == RESERVED and record[4] or record[3], 'r' .. key)
   end
+  if record[8] == 1 then
+    return 1
+  end
+  taken = taken or (group ~= '' and record[2] == '')
   return record[2]
 end
 
