@@ -1,7 +1,7 @@
 """What one place saw since its last closure, in steps of five minutes: enough to learn from, smooth and forecast."""
 
 import math
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,14 @@ CAME, UNSEEN, LEFT, NOISE = range(_ROWS)
 """People who came, of them those who passed a silent door by its usual rate, who left, and the variance of all that."""
 
 Dumped = tuple[int, int, bytes, bytes, list[tuple[int, float, float]]]
+
+
+class Flows(NamedTuple):
+    """People who came and who left since the day began, as the calibrated doors tell, and silent doors' usual rates."""
+
+    since_ms: int
+    came: float
+    left: float
 
 
 class Day:
@@ -80,6 +88,11 @@ class Day:
     def came_before(self, step: int) -> float:
         """People who came since the day began, before this step."""
         return float(self.rows[CAME, SPAN : SPAN + step].sum())
+
+    def flows(self) -> Flows:
+        """All who came and left so far."""
+        came, left = self.rows[[CAME, LEFT], SPAN:].sum(axis=1, dtype=np.float64).tolist()
+        return Flows(self.starts_ms, came, left)
 
     def next(self, at_ms: int, *, emptied: bool) -> "Day":
         """The day after; where the place was empty in between, none of these arrivals can still be inside."""

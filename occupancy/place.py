@@ -14,6 +14,7 @@ import msgspec
 from occupancy import inside as insides
 from occupancy import record as records
 from occupancy.calibrate import Night
+from occupancy.day import Flows
 from occupancy.estimate import Belief, Estimate
 from occupancy.forecast import Expected, Present, inside_ahead, typical_inside
 from occupancy.inside import Inside
@@ -251,6 +252,23 @@ class Place:
         return Estimate(
             mean, low, high, mean / self.comfort, over, state.level, state.status(), state.in_total, state.out_total
         )
+
+    def moments(self, at_ms: int) -> tuple[float, float]:
+        """Mean and variance of the people inside now, as `estimate` shows them; where a door is silent, that is in the variance.
+
+        Pacing starts from here: what becomes of those people is uncertain by this much before anything else is.
+        """
+        self.advance(at_ms)
+        return self._display().moments()
+
+    def flows(self, at_ms: int) -> Flows:
+        """How many people came and left since the local day began, true numbers as far as the doors' calibration knows.
+
+        Whoever looks every minute takes differences: came since the last look. A total falls only when a day begins
+        (`since_ms` changes), or when a door that was silent turns out to have counted fewer than was guessed.
+        """
+        self.advance(at_ms)
+        return self._record.day.flows()
 
     def forecast(self, at_ms: int, hours: int = 4) -> list[Expected]:
         """People inside at one, two, … hours from now; empty until the typical week is known, and while blind."""

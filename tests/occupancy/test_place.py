@@ -144,6 +144,22 @@ def test_a_day_on_which_clocks_change_has_its_own_length():
     assert place.next_due_ms() - first == 23 * 3_600_000
 
 
+def test_flows_are_the_days_counts_as_calibrated_and_moments_are_what_is_shown():
+    place, at = busy_store(minutes=60, ins=2, outs=1)
+    flows, (mean, variance) = place.flows(at), place.moments(at)
+    assert 120 <= flows.came < 135
+    assert 60 <= flows.left < 68
+    assert mean == place.estimate(at).mean
+    assert 0 < variance < 100
+    silent = at + 20 * MINUTE_MS
+    assert place.moments(silent)[1] > variance
+    assert place.flows(silent).came > flows.came
+    day_ends = place.next_due_ms()
+    while place.flows(day_ends).since_ms == flows.since_ms:
+        day_ends = place.next_due_ms()
+    assert place.flows(day_ends).came == 0
+
+
 calls = st.lists(
     st.one_of(
         st.tuples(st.just("count"), st.integers(0, 9), st.integers(0, 9), st.sampled_from(["a", "b"])),
