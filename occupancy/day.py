@@ -42,7 +42,8 @@ class Day:
 
     def step(self, at_ms: int) -> int:
         """The step in which an instant lies; what is beyond the last belongs to the last."""
-        return min(max((at_ms - self.starts_ms) // STEP_MS, -SPAN), LONGEST - 1)
+        step = (at_ms - self.starts_ms) // STEP_MS
+        return step if -SPAN <= step < LONGEST else min(max(step, -SPAN), LONGEST - 1)
 
     def add(self, at_ms: int, came: float, left: float, noise: float) -> None:
         """People passed the doors."""

@@ -168,7 +168,7 @@ class Belief:
         self.offset -= whole
         self.first += whole - kernel.size // 2
         if kernel.size > 1:
-            self.weights = np.convolve(self.weights, kernel)
+            self.weights = np.correlate(self.weights, kernel, "full")  # the same as convolve: kernels are symmetric
         if self.first < 0:
             below = -self.first
             kept = self.weights[below:].copy() if below < self.weights.size else np.zeros(1, dtype=np.float32)
@@ -268,15 +268,17 @@ class Belief:
     def _settle(self) -> None:
         """Drop what is negligible at both ends, normalise, and leave the grid where it has become too short."""
         weights = self.weights
-        total = float(np.add.reduce(weights))
+        total = np.add.reduce(weights)
         negligible = _NEGLIGIBLE * total
         start, stop = 0, weights.size
-        while weights.item(start) < negligible:
+        while weights[start] < negligible:
             start += 1
-        while weights.item(stop - 1) < negligible:
+        while weights[stop - 1] < negligible:
             stop -= 1
-        self.weights = weights[start:stop] / np.float32(total)
-        self.first += start
+        if stop - start < weights.size:
+            weights = weights[start:stop]
+            self.first += start
+        self.weights = weights / total
         if self.first + stop - start > GRID_LIMIT + 1:
             self._to_gauss()
 

@@ -25,7 +25,7 @@ from occupancy.marks import EMPTIES_MS, Marks
 from occupancy.record import Record
 from occupancy.silence import Silence
 from occupancy.smooth import History
-from occupancy.sources import Source, fade
+from occupancy.sources import MINUTE_MS, Source, fade
 from occupancy.state import Recount, State
 
 
@@ -50,6 +50,7 @@ class Place:
         self._looks = Looks(state, inside, record, self._silence)
         self._marks = Marks(state, inside, record, self._silence)
         self._due_ms: int | None = None
+        self._calm_until_ms = 0
         self._shown: Belief | None = None
 
     @property
@@ -125,7 +126,7 @@ class Place:
         state = self._state
         at_ms = state.now_ms
         if not state.heard:
-            state.heard = True
+            state.heard, self._calm_until_ms = True, 0
             if state.open:
                 self._inside.restart(Belief.exactly(0))
         source = state.doors.setdefault(door, Source(at_ms))
@@ -140,10 +141,10 @@ class Place:
         source.counted(ins, outs, fade(at_ms - since))
         if ins or outs:
             self._move(door, ins, outs, since if whole_gap or source.regular else at_ms)
+        # A door that has just spoken is not quiet for a minute at least, and nothing else comes sooner because of it.
+        self._due_ms, self._calm_until_ms = None, min(self._calm_until_ms, at_ms + MINUTE_MS)
         if ins or outs or was_quiet:
-            self._changed()
-        else:
-            self._due_ms = None
+            self._look_again()
 
     def heard(self, at_ms: int, source: str) -> None:
         """A sign of life, such as a heartbeat, from a door or counter; from one that is not known it means nothing."""
@@ -224,19 +225,19 @@ class Place:
             state.day_ends_ms = self._record.time.next_reset_ms(at_ms, state.reset_hour)
             self._record.begin(at_ms)
             self._marks.start_day()
-        if self._due_ms is None:
-            self._due_ms = self._state.due_ms()
-        while self._due_ms <= at_ms:
-            state.now_ms = state.marked_ms = self._due_ms
-            self._marks.pass_by()
-            self._changed()
-            self._due_ms = self._state.due_ms()
+        if at_ms >= self._calm_until_ms:
+            while (due_ms := self._due()) <= at_ms:
+                state.now_ms = state.marked_ms = due_ms
+                self._marks.pass_by()
+                self._changed()
+            self._calm_until_ms = due_ms
         state.now_ms = max(state.now_ms, at_ms)
 
     def next_due_ms(self) -> int | None:
         """When `advance` would next change something by itself; None before the first call."""
-        if not self._state.now_ms:
-            return None
+        return self._due() if self._state.now_ms else None
+
+    def _due(self) -> int:
         if self._due_ms is None:
             self._due_ms = self._state.due_ms()
         return self._due_ms
@@ -311,7 +312,12 @@ class Place:
         return self._shown
 
     def _changed(self) -> None:
-        self._shown = self._due_ms = None
+        """Something other than a count has changed: when something is next due may be sooner than it was."""
+        self._due_ms, self._calm_until_ms = None, 0
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._shown = None
         self._state.level = next_level(self._state.level, self._display().mean() / self.comfort)
 
     # --- to keep ---------------------------------------------------------------------------------------------------

@@ -37,8 +37,10 @@ class Silence:
 
     def missed(self, door: Source, at_ms: int) -> Missed:
         """People who passed a quiet door since they were last taken in."""
+        if not door.heard or at_ms - door.last_ms < door.quiet_after_ms or at_ms <= door.settled_ms:
+            return NOBODY
         since_ms = self._state.silent_since(door)
-        if not door.heard or at_ms - since_ms < door.quiet_after_ms or at_ms <= door.settled_ms:
+        if at_ms - since_ms < door.quiet_after_ms:
             return NOBODY
         rates = self._record.rates(door, at_ms)
         return _missed(door, rates, since_ms=since_ms, at_ms=at_ms, most=self._state.comfort_in_use / 2)
