@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between checkpoints at the least; after a crash so much of the log is folded again."""
     home_assistant: str | None = None
     """Prefix of Home Assistant's MQTT discovery, mostly `homeassistant`; without one nothing is announced to it."""
+    owntracks_waypoints: bool = True
+    """Whether OwnTracks phones are given the ten nearest store fences as regions to watch."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged, on standard error."""
 

@@ -17,6 +17,7 @@ from geo_service.delivery.announcer import Announcer
 from geo_service.delivery.deliver import deliver
 from geo_service.delivery.mqtt_publisher import MqttPublisher
 from geo_service.delivery.mqtt_reader import MqttReader
+from geo_service.delivery.waypoints import Waypoints
 from geo_service.errors import InvalidInputError, UnreachableError
 from geo_service.flow.entries import Change
 from geo_service.flow.folding import Folding
@@ -136,7 +137,8 @@ def run_worker(settings: Settings) -> None:
     catalogue = Catalogue(client, settings.partitions, keys=keys)
     counts, roles = Counts(), Roles()
     client_id = f"{settings.prefix.rstrip(':')}-worker"
-    ingest = Ingest(log, client_id, now_ms, counts.add)
+    waypoints = _waypoints(settings, broker, client_id, catalogue, counts, roles.stop)
+    ingest = Ingest(log, client_id, now_ms, counts.add, None if waypoints is None else waypoints.seen)
 
     announcer = _announcer(settings, broker, client_id)
 
@@ -171,6 +173,8 @@ def run_worker(settings: Settings) -> None:
     roles.start("deliver", _delivering(log, broker, client_id, RecentOffers(client, keys=keys)))
     roles.start("ingest", _reading(reader))
     roles.start("directory", directory.run)
+    if waypoints is not None:
+        roles.start("waypoints", waypoints.run)
     roles.start("counts", _counting(WorkerCounts(client, keys=keys), counts, reader))
     roles.wait()
 
@@ -182,6 +186,14 @@ def _announcer(settings: Settings, broker: str, client_id: str) -> Announcer | N
     if not settings.home_assistant:
         return None
     return Announcer(MqttPublisher(broker, client_id=f"{client_id}-announce"), settings.home_assistant, __version__)
+
+
+def _waypoints(
+    settings: Settings, broker: str, client_id: str, catalogue: Catalogue, counts: Counts, stop: threading.Event
+) -> Waypoints | None:
+    if not settings.owntracks_waypoints:
+        return None
+    return Waypoints(catalogue, MqttPublisher(broker, client_id=f"{client_id}-waypoints", stop=stop), counts.add)
 
 
 def _delivering(log: RedisLog, broker: str, client_id: str, offers: RecentOffers) -> Role:

@@ -14,7 +14,7 @@ from geo_service.delivery.mqtt_packets import Message as MqttMessage
 from geo_service.flow.entries import Refusal
 from geo_service.flow.intake import Intake, Message, Problem, SensorDirectory, Taken, bodies_of, nothing_taken
 from geo_service.flow.log import Log, Receipt
-from geo_service.pings import native
+from geo_service.pings import native, owntracks
 
 REFUSALS_A_SECOND = 10
 """So many refusals a second reach the log as `rejected` outputs; all are counted."""
@@ -30,12 +30,23 @@ class Accepted(NamedTuple):
 class Ingest:
     """The border's shell; one per process, used from several threads."""
 
-    def __init__(self, log: Log, client_id: str, now_ms: Callable[[], int], count: Callable[[str, int], None]) -> None:
-        """`count(name, n)` is told how many pings, readings and refusals came in."""
+    def __init__(
+        self,
+        log: Log,
+        client_id: str,
+        now_ms: Callable[[], int],
+        count: Callable[[str, int], None],
+        seen: Callable[[str, float, float], None] | None = None,
+    ) -> None:
+        """`count(name, n)` is told how many pings, readings and refusals came in.
+
+        `seen(topic, lat, lon)` is told where an OwnTracks phone last was in each batch, once the log has it.
+        """
         self._log = log
         self._client_id = client_id
         self._now_ms = now_ms
         self._count = count
+        self._seen = seen
         self._intake = Intake(SensorDirectory({}, {}))
         self._receipts = log.receipts(client_id)
         self._allowance = float(REFUSALS_A_SECOND)
@@ -53,6 +64,7 @@ class Ingest:
             UnreachableError: the log cannot be reached; nothing was appended, the same batch may come again.
         """
         taken, counted, now_ms = nothing_taken(), [], self._now_ms()
+        fixes: dict[str, tuple[float, float]] = {}
         take_ping = self._intake.take_ping
         for message in messages:
             if message.topic.startswith(native.TOPIC):
@@ -65,8 +77,14 @@ class Ingest:
                 if message.dup and self._receipts.hold(message.mid, checksum):
                     self._count("redelivered", 1)
                     continue
+            before = len(taken.rows)
             self._intake.take(Message(message.topic, message.payload, now_ms, message.retained), taken)
+            if len(taken.rows) > before and message.topic.startswith(owntracks.TOPIC):
+                fixes[message.topic] = taken.rows[-1][2:4]
         self._append(taken, Receipt(self._client_id, counted, self._receipts.passed + len(messages)))
+        if self._seen is not None:
+            for topic, (lat, lon) in fixes.items():
+                self._seen(topic, lat, lon)
 
     def take_one(self, topic: str, payload: bytes, device: str | None) -> Accepted:
         """A body received over HTTP; returns once the log has it.

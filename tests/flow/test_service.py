@@ -51,12 +51,16 @@ def test_a_list_of_pings_is_taken_in_order(service):
 
 
 def test_an_owntracks_phone_works_over_mqtt_and_over_http(service):
-    client = service.listen(topic("tracks", "crossing"), "geo/v1/device/+/offers")
+    client = service.listen(topic("tracks", "crossing"), "geo/v1/device/+/offers", "owntracks/+/+/cmd")
     lat, lon = service.town.place("tracks", 150)
     fix = {"_type": "location", "lat": lat, "lon": lon, "tst": int(time.time()), "acc": 5, "tid": "mt", "batt": 80}
     client.publish("owntracks/mia/phone", fix)
     client.expect(topic("tracks", "crossing"), device="mia.phone")
     client.expect("geo/v1/device/mia.phone/offers")
+    command = client.expect("owntracks/mia/phone/cmd", action="setWaypoints")
+    names = [waypoint["desc"] for waypoint in command["waypoints"]["waypoints"]]
+    assert len(names) == len(service.town.stores)
+    assert service.town.site.store["tracks"].name in names
     answer = service.post("/v1/owntracks", fix, **{"X-Limit-U": "tom", "X-Limit-D": "tablet"})
     assert (answer.status_code, answer.json()) == (200, [])
     client.expect(topic("tracks", "crossing"), device="tom.tablet")
