@@ -34,7 +34,9 @@ class Action(StrEnum):
     CONFIGURE = "configure"
     """Change the catalogue."""
     PEOPLE = "people"
-    """Record consent, forget a person."""
+    """Record what a person agrees to, tell what is kept of them, erase it."""
+    WEBHOOKS = "webhooks"
+    """Make and change webhooks, and send what did not arrive again."""
     IDENTITIES = "identities"
     """See device ids in events."""
 

@@ -17,7 +17,19 @@ from litestar.openapi.spec import Components, SecurityScheme
 from prometheus_client import CollectorRegistry
 
 import geo_service
-from geo_service.api import catalogue, context, devices, health, ingest, occupancy, page, people, session, stream
+from geo_service.api import (
+    catalogue,
+    context,
+    devices,
+    health,
+    ingest,
+    occupancy,
+    page,
+    people,
+    session,
+    stream,
+    webhooks,
+)
 from geo_service.api.access import COOKIE, AccessMiddleware
 from geo_service.api.bodies import JsonRequest
 from geo_service.api.hub import Hub
@@ -87,6 +99,7 @@ def _routes(services: Services) -> list[Any]:
         catalogue.router(),
         occupancy.router(),
         people.router(),
+        webhooks.router(services),
         stream.router(),
     ]
     handlers = [router for router in resources if router is not None]

@@ -4,16 +4,14 @@ An event is encoded once and its bytes are shared by all clients; a second form,
 made the first time somebody needs it.
 """
 
-from typing import Any
-
 import msgspec
 
+from geo_service.people.identity import without_identity
 from geo_service.principals import Action, Principal
 
 STREAMED = frozenset(("occupancy", "crossing", "offer", "order", "trip", "appointment", "sensor", "alert", "rejected"))
 # These name a device and no store: for those who may see every store and every device.
 _UNPLACED = frozenset(("rejected",))
-_NAMING = ("device", "code", "person")
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -66,16 +64,6 @@ def event_of(line: bytes, order: int) -> Event | None:
     """
     head = _head.decode(line)
     return Event(line, head, order) if head.kind in STREAMED else None
-
-
-def without_identity(line: bytes, device: str) -> bytes:
-    """The output without the device, whatever is for the device alone, and whatever else mentions it (an id, evidence)."""
-    fields: dict[str, Any] = msgspec.json.decode(line)
-    name = device.encode()
-    kept = {
-        key: value for key, value in fields.items() if key not in _NAMING and name not in msgspec.json.encode(value)
-    }
-    return msgspec.json.encode(kept)
 
 
 class View:

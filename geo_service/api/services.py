@@ -11,6 +11,8 @@ import msgspec
 
 from geo_service.catalogue.documents import Fence, Store
 from geo_service.catalogue.site import Kind
+from geo_service.delivery.webhook_endpoints import Endpoint
+from geo_service.delivery.webhook_records import WebhookDelivery, WebhookFate, WebhookState
 from geo_service.flow.entries import EntryId
 from geo_service.principals import DeviceToken, Principal, Session
 
@@ -159,6 +161,67 @@ class RecentOffers(Protocol):
         ...
 
 
+class WebhookEndpoints(Protocol):
+    """The endpoints as they are kept."""
+
+    def all(self) -> list[Endpoint]:
+        """Oldest first."""
+        ...
+
+    def get(self, endpoint_id: str) -> Endpoint | None:
+        """One of them."""
+        ...
+
+    def add(self, endpoint: Endpoint) -> None:
+        """A new one."""
+        ...
+
+    def change(self, endpoint_id: str, how: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
+        """Change one as it is at that moment; None where there is none."""
+        ...
+
+    def remove(self, endpoint_id: str) -> bool:
+        """One of them, with all that waits for it."""
+        ...
+
+
+class WebhookQueues(Protocol):
+    """What waits for them, and what became of what does not."""
+
+    def states(self, endpoint_ids: Sequence[str]) -> Mapping[str, WebhookState]:
+        """How these fare."""
+        ...
+
+    def waiting(self, endpoint_id: str, limit: int) -> Sequence[WebhookDelivery]:
+        """The first that wait, in order."""
+        ...
+
+    def fates(self, endpoint_id: str, limit: int) -> Sequence[WebhookFate]:
+        """How the last ones ended, newest first."""
+        ...
+
+    def dead(self, endpoint_id: str, after: str | None, limit: int) -> Sequence[WebhookDelivery]:
+        """Those that were given up, oldest first."""
+        ...
+
+    def resend(self, endpoint_id: str, entries: Sequence[str] | None, now_ms: int) -> int:
+        """Queue those again (None: all of them); how many."""
+        ...
+
+    def give_up_all(self, endpoint_id: str, reason: str) -> int:
+        """Stop trying what waits."""
+        ...
+
+
+class Webhooks(NamedTuple):
+    """All about webhooks."""
+
+    endpoints: WebhookEndpoints
+    queues: WebhookQueues
+    check_url: Callable[[str], None]
+    """Refuses a target that may not be one, with an InvalidInputError."""
+
+
 Checks = Callable[[], Mapping[str, str | None]]
 """Readiness by name: None where it is well, else what is wrong."""
 
@@ -177,3 +240,4 @@ class Services:
     checks: Checks
     nearby: Nearby | None = None
     offers: RecentOffers | None = None
+    webhooks: Webhooks | None = None
