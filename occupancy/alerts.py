@@ -38,14 +38,16 @@ class _Rule(NamedTuple):
     text: str
 
 
-def judge(raised: frozenset[Kind], estimate: Estimate) -> tuple[frozenset[Kind], list[Alert]]:
+def judge(
+    raised: frozenset[Kind], estimate: Estimate, *, warn_from: float = WARN_FROM, full_from: float = FULL_FROM
+) -> tuple[frozenset[Kind], list[Alert]]:
     """The alerts that stand after this estimate, and those that began or ended with it."""
     if estimate.status == "blind":
         return raised, []
     range_ = f"{estimate.mean:.0f} people ({estimate.low:.0f} to {estimate.high:.0f})"
     rules = (
-        _Rule("warn", estimate.rate, WARN_FROM, WARN_FROM - ENDS_BELOW, f"Nearly full: {range_}."),
-        _Rule("full", estimate.rate, FULL_FROM, FULL_FROM - ENDS_BELOW, f"Full: {range_}."),
+        _Rule("warn", estimate.rate, warn_from, warn_from - ENDS_BELOW, f"Nearly full: {range_}."),
+        _Rule("full", estimate.rate, full_from, full_from - ENDS_BELOW, f"Full: {range_}."),
         _Rule(
             "legal",
             estimate.p_over,

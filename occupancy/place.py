@@ -129,6 +129,7 @@ class Place:
             state.heard, self._calm_until_ms = True, 0
             if state.open:
                 self._inside.restart(Belief.exactly(0))
+            self._changed()
         source = state.doors.setdefault(door, Source(at_ms))
         since = self._state.silent_since(source)
         was_quiet = state.open and at_ms - since >= source.quiet_after_ms

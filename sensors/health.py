@@ -6,7 +6,7 @@ the same events as whoever ticks every second.
 
 import heapq
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, cast
 
 import msgspec
@@ -20,10 +20,13 @@ from sensors.vitals import (
     State,
     Vitals,
     begin_refusal,
+    changes,
+    duration,
     is_refusal_over,
     judge_battery,
     judge_clock,
     learn_beat,
+    others_moved,
 )
 
 SILENCE_MS = 900_000
@@ -36,8 +39,6 @@ _PRIOR_OTHERS = {"door": 100.0, "camera": 200.0, "presence": 400.0, "co2": 400.0
 _PRIOR_MOVES = 2.0
 # More changes of the hours than any store has between two openings.
 _MAX_HOURS_STEPS = 64
-# Names of lines come from outside.
-_MAX_LINES = 256
 
 
 class OpeningHours(Protocol):
@@ -68,7 +69,11 @@ class SensorStatus(NamedTuple):
     sensor: str
     state: State
     since_ms: int
+    details: list[str]
+    """What is the matter and what to do, worst first; [] where nothing is."""
     heard_ms: int | None
+    day: int
+    """The day that the counts are of, as a proleptic ordinal."""
     ins_today: int
     outs_today: int
     battery: float | None
@@ -82,6 +87,7 @@ class Setup(NamedTuple):
     store: str
     hours: OpeningHours | None
     heartbeat_ms: int | None
+    reset_hour: int
 
 
 class HealthWatch:
@@ -117,6 +123,7 @@ class HealthWatch:
         *,
         hours: OpeningHours | None = None,
         heartbeat_s: float | None = None,
+        reset_hour: int = 0,
     ) -> None:
         """Watch a sensor, or take its new setup; what was learned of it stays.
 
@@ -126,6 +133,7 @@ class HealthWatch:
             now_ms: a sensor that never speaks is silent from here on.
             hours: the store's; None is always open.
             heartbeat_s: what its format knows (`Decoder.heartbeat_s`), where the options do not say.
+            reset_hour: local hour at which its counts begin anew.
 
         Raises:
             ReadingError: its timezone does not exist.
@@ -135,7 +143,7 @@ class HealthWatch:
         said = config.options.get("heartbeat_s", heartbeat_s)
         usable = isinstance(said, int | float) and not isinstance(said, bool) and said > 0
         heartbeat_ms = round(said * 1000) if usable and said is not None else None
-        self._setups[config.id] = Setup(config, store, hours, heartbeat_ms)
+        self._setups[config.id] = Setup(config, store, hours, heartbeat_ms, reset_hour)
         self._stores.setdefault(store, []).append(config.id)
         self._vitals.setdefault(config.id, Vitals(known_ms=now_ms, live_ms=now_ms))
         self._schedule(config.id)
@@ -211,16 +219,17 @@ class HealthWatch:
         vitals = self._vitals[sensor]
         state = vitals.state
         since_ms = vitals.live_ms if state == "live" else vitals.conditions[state]
-        is_today = vitals.day == self._day(sensor, now_ms)
-        ins, outs = (vitals.ins_today, vitals.outs_today) if is_today else (0, 0)
-        return SensorStatus(sensor, state, since_ms, vitals.heard_ms, ins, outs, vitals.battery, vitals.tamper)
+        day = self._day(sensor, now_ms)
+        ins, outs = (vitals.ins_today, vitals.outs_today) if day == vitals.day else (0, 0)
+        details, heard_ms = vitals.told(), vitals.heard_ms
+        return SensorStatus(sensor, state, since_ms, details, heard_ms, day, ins, outs, vitals.battery, vitals.tamper)
 
     def _judge(self, sensor: str, reading: Reading, now_ms: int) -> list[HealthEvent]:
         vitals = self._vitals[sensor]
         events = []
         wrong = judge_clock(vitals, reading)
         if wrong and reading.to_ms is not None:
-            off = _duration(abs(reading.to_ms - now_ms))
+            off = duration(abs(reading.to_ms - now_ms))
             way = "ahead" if reading.to_ms > now_ms else "behind"
             detail = f"its clock is {off} {way}; its counts still count; set its time server and timezone"
             events += self._begin(sensor, "skewed", now_ms, detail)
@@ -244,7 +253,7 @@ class HealthWatch:
     def _moved(self, sensor: str, counted: Sequence[Counted | Observed], now_ms: int) -> list[HealthEvent]:
         vitals, setup = self._vitals[sensor], self._setups[sensor]
         people = sum(one.ins + one.outs for one in counted if isinstance(one, Counted))
-        moves = people + _changes(vitals, counted)
+        moves = people + changes(vitals, counted)
         events: list[HealthEvent] = []
         if moves:
             vitals.moves += moves
@@ -254,7 +263,7 @@ class HealthWatch:
         if people and setup.config.role == "door":
             for other in self._stores[setup.store]:
                 if other != sensor:
-                    _others_moved(self._vitals[other], counted)
+                    others_moved(self._vitals[other], counted)
         for neighbour in self._stores[setup.store] if people else [sensor]:
             events += self._judge_stuck(neighbour, now_ms)
         return events
@@ -282,8 +291,9 @@ class HealthWatch:
                 vitals.outs_today += one.outs
 
     def _day(self, sensor: str, now_ms: int) -> int:
-        local = datetime.fromtimestamp(now_ms / 1000, zone(self._setups[sensor].config.timezone or "UTC"))
-        return local.toordinal()
+        setup = self._setups[sensor]
+        local = datetime.fromtimestamp(now_ms / 1000, zone(setup.config.timezone or "UTC"))
+        return (local - timedelta(hours=setup.reset_hour)).toordinal()
 
     def _patience_ms(self, sensor: str) -> tuple[int, bool]:
         """How long it may be quiet, and whether that only counts in opening hours."""
@@ -320,7 +330,7 @@ class HealthWatch:
         deadline_ms = self._deadline_ms(sensor)
         if deadline_ms is None or now_ms < deadline_ms:
             return []
-        quiet = _duration(deadline_ms - self._quiet_since_ms(sensor))
+        quiet = duration(deadline_ms - self._quiet_since_ms(sensor))
         heard = f"no message for {quiet}" if vitals.heard_ms is not None else f"never heard in {quiet}"
         return self._begin(sensor, "silent", deadline_ms, f"{heard}; check its power and network")
 
@@ -340,7 +350,7 @@ class HealthWatch:
         vitals = self._vitals[sensor]
         if condition in vitals.conditions:
             return []
-        vitals.conditions[condition] = since_ms
+        vitals.conditions[condition], vitals.details[condition] = since_ms, detail
         state = vitals.state if condition in {"battery", "tamper"} else cast("State", condition)
         return [HealthEvent(sensor, state, since_ms, detail)]
 
@@ -349,42 +359,11 @@ class HealthWatch:
         began_ms = vitals.conditions.pop(condition, None)
         if began_ms is None:
             return []
+        vitals.details.pop(condition, None)
         if condition == "silent":
             # What others counted meanwhile says nothing about whether it is stuck.
             vitals.others_since = 0
             self._schedule(sensor)
         if not vitals.conditions:
             vitals.live_ms = now_ms
-        return [HealthEvent(sensor, vitals.state, now_ms, f"{detail}, after {_duration(now_ms - began_ms)}")]
-
-
-def _others_moved(vitals: Vitals, counted: Iterable[Counted | Observed]) -> None:
-    """A neighbour counted; people of a long window are only held against a sensor that has not moved since it began."""
-    for one in counted:
-        if isinstance(one, Counted):
-            since_ms = one.at_ms if one.backfill is None else one.backfill[0]
-            if (vitals.moved_ms or vitals.known_ms) <= since_ms:
-                vitals.others_since += one.ins + one.outs
-            else:
-                vitals.others_before += one.ins + one.outs
-
-
-def _changes(vitals: Vitals, counted: Iterable[Counted | Observed]) -> int:
-    """How many of the observed values are not what they were."""
-    changes = 0
-    for one in counted:
-        if isinstance(one, Observed):
-            changes += vitals.values.get(one.line) != one.value
-            if len(vitals.values) >= _MAX_LINES:
-                vitals.values.clear()
-            vitals.values[one.line] = one.value
-    return changes
-
-
-def _duration(milliseconds: int) -> str:
-    """A duration as people say it: one unit, whole."""
-    seconds = max(0, milliseconds) // 1000
-    for unit, size in (("days", 172_800), ("h", 7_200), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // {'days': 86_400, 'h': 3_600, 'min': 60}[unit]} {unit}"
-    return f"{seconds} s"
+        return [HealthEvent(sensor, vitals.state, now_ms, f"{detail}, after {duration(now_ms - began_ms)}")]

@@ -1,9 +1,11 @@
 """What one sensor's messages say about the sensor itself: refused, wrong clock, low battery, opened."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
+from sensors.counters import Counted, Observed
 from sensors.readings import Reading
 
 State = Literal["live", "silent", "stuck", "skewed", "rejected"]
@@ -24,6 +26,8 @@ _SHORTEST_BEAT_MS = 30_000
 # Heartbeats closer than this came together.
 _ONE_MESSAGE_MS = 1_000
 _HOUR_MS = 3_600_000
+# Names of lines come from outside.
+_MAX_LINES = 256
 # A sensor that alternates between good and bad messages is rejected until it has been good for this long.
 _FLAPS = 3
 _CLEAN_MS = 600_000
@@ -39,6 +43,8 @@ class Vitals(msgspec.Struct, omit_defaults=True):
     heard_ms: int | None = None
     conditions: dict[Condition, int] = {}
     """What is wrong, and since when."""
+    details: dict[Condition, str] = {}
+    """And what a manager should do about it."""
     moves: int = 0
     """People it counted, or changes it saw."""
     moved_ms: int | None = None
@@ -66,6 +72,11 @@ class Vitals(msgspec.Struct, omit_defaults=True):
     def state(self) -> State:
         """The worst of its troubles, or live."""
         return next((state for state in STATES if state in self.conditions), "live")
+
+    def told(self) -> list[str]:
+        """The details of what is wrong, worst first."""
+        worst_first = [*STATES, *(condition for condition in self.conditions if condition not in STATES)]
+        return [self.details[condition] for condition in worst_first if condition in self.details]
 
     def interval_ms(self) -> int | None:
         """The usual time between its heartbeats, if it has one: some makes say "nothing new" at any odd moment."""
@@ -122,3 +133,35 @@ def is_refusal_over(vitals: Vitals, now_ms: int) -> bool:
     """Whether a good message ends the refusals: at once, unless it keeps going back and forth."""
     flaps = len(vitals.refusals_ms) == _FLAPS and now_ms - vitals.refusals_ms[0] <= _HOUR_MS
     return not flaps or now_ms - vitals.refused_ms >= _CLEAN_MS
+
+
+def others_moved(vitals: Vitals, counted: Iterable[Counted | Observed]) -> None:
+    """A neighbour counted; people of a long window are only held against a sensor that has not moved since it began."""
+    for one in counted:
+        if isinstance(one, Counted):
+            since_ms = one.at_ms if one.backfill is None else one.backfill[0]
+            if (vitals.moved_ms or vitals.known_ms) <= since_ms:
+                vitals.others_since += one.ins + one.outs
+            else:
+                vitals.others_before += one.ins + one.outs
+
+
+def changes(vitals: Vitals, counted: Iterable[Counted | Observed]) -> int:
+    """How many of the observed values are not what they were."""
+    changes = 0
+    for one in counted:
+        if isinstance(one, Observed):
+            changes += vitals.values.get(one.line) != one.value
+            if len(vitals.values) >= _MAX_LINES:
+                vitals.values.clear()
+            vitals.values[one.line] = one.value
+    return changes
+
+
+def duration(milliseconds: int) -> str:
+    """A duration as people say it: one unit, whole."""
+    seconds = max(0, milliseconds) // 1000
+    for unit, size in (("days", 172_800), ("h", 7_200), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // {'days': 86_400, 'h': 3_600, 'min': 60}[unit]} {unit}"
+    return f"{seconds} s"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from geo_service.catalogue.documents import Campaign, Fence, Problem, Sensor, Store
+from geo_service.catalogue.documents import Campaign, Fence, Problem, Sensor, Store, ZoneCapacity
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import FILES, Kind, Site
 from geo_service.errors import InvalidInputError
@@ -87,8 +87,16 @@ def _store(store: Store, crowded: Counter[tuple[float, float]], lonely: set[str]
         yield "warning", f"lat, lon: {shared}; a duplicate, or a geocoder's default?"
     if store.id in lonely:
         yield "warning", f"lat, lon: ({store.lat:g}, {store.lon:g}) is far from every other store; is it meant?"
-    if store.capacity is not None and store.capacity.comfort > store.capacity.legal:
+    yield from _capacity(store.capacity)
+
+
+def _capacity(capacity: ZoneCapacity | None) -> Found:
+    if capacity is None:
+        return
+    if capacity.legal is not None and capacity.comfort > capacity.legal:
         yield "error", "capacity: comfort is above legal"
+    if capacity.warn >= capacity.full:
+        yield "error", f"capacity: warn ({capacity.warn:g}) is not below full ({capacity.full:g})"
 
 
 def _place(store: Store, zone: ZoneInfo) -> Found:
@@ -107,6 +115,9 @@ def _fence(fence: Fence, site: Site) -> Found:
     yield from _references(site, [fence.store] if fence.store else [], [])
     if fence.role != "zone" and fence.store is None:
         yield "warning", f"store: a {fence.role!r} fence without a store starts no visit and no offer"
+    yield from _capacity(fence.capacity)
+    if fence.capacity is not None and (fence.role != "zone" or fence.store is None):
+        yield "warning", "capacity: has no effect but for a zone of a store; a store's stands in stores.json"
     try:
         Hours(fence.hours or {}, fence.timezone)
     except ValueError as error:

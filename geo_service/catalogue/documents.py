@@ -20,11 +20,24 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anything a site holds."""
 
 
-class Capacity(Document, frozen=True, kw_only=True):
+People = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+ShareOfComfort = Annotated[float, msgspec.Meta(gt=0.05, le=2)]
+
+
+class ZoneCapacity(Document, frozen=True, kw_only=True):
+    """How many people a part of a store takes: in comfort, and by law where a law says so."""
+
+    comfort: People
+    legal: People | None = None
+    warn: ShareOfComfort = 0.8
+    """From this share of `comfort` on the alert `warn` stands; `full` likewise."""
+    full: ShareOfComfort = 0.95
+
+
+class Capacity(ZoneCapacity, frozen=True, kw_only=True):
     """How many people a store takes: in comfort, and by law."""
 
-    comfort: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-    legal: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    legal: People
 
 
 class Store(Document, frozen=True, kw_only=True):
@@ -37,6 +50,8 @@ class Store(Document, frozen=True, kw_only=True):
     lon: Longitude
     address: str | None = None
     hours: HoursDocument | None = None
+    reset_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 4
+    """Local hour at which its day begins: when even late stores have closed."""
     area_m2: Annotated[float, msgspec.Meta(gt=0)] | None = None
     capacity: Capacity | None = None
     services: list[str] = []
@@ -62,6 +77,8 @@ class Fence(Document, frozen=True, kw_only=True):
     timezone: str = "UTC"
     """Of `hours`; a fence of a store takes the store's when a site is read."""
     disabled: bool = False
+    capacity: ZoneCapacity | None = None
+    """Of a zone that sensors count, by this fence's id or what follows its store's in it (`hall` of `harbour.hall`)."""
 
 
 class Line(Document, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Opening hours in local time: past midnight, with dated exceptions, right on the days when clocks change.
 
-`{"mon": [["09:00", "21:00"]], "sat": [["18:00", "02:00"]], "exceptions": {"2026-12-25": []}}`. A missing day is closed;
+`{"mon": [["09:00", "21:00"]], "sat": [["18:00", "02:00"]], "exceptions": {"2026-12-25": [], "2026-07-01/2026-07-14": []}}`.
+A missing day is closed; a later exception overrules an earlier one;
 an interval that ends at or before it starts runs into the next day; no hours at all is always open.
 """
 
@@ -17,6 +18,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 # A week and a day: the longest that a weekly pattern can stay the same without staying so for ever; a closed fortnight
 # of exceptions is crossed day by day by the caller asking again.
 _HORIZON_DAYS = 9
+_LONGEST_CLOSURE_DAYS = 366
 
 Interval = tuple[time, time]
 
@@ -39,8 +41,15 @@ class Hours:
         if not isinstance(exceptions, dict):
             raise ValueError("exceptions: must be an object of date: intervals")  # noqa: TRY004 - one kind of refusal
         self._exceptions = {
-            _date(day): _intervals(spans or [], f"exceptions.{day}") for day, spans in exceptions.items()
+            day: _intervals(spans or [], f"exceptions.{days}")
+            for days, spans in exceptions.items()
+            for day in _dates(days)
         }
+
+    @property
+    def dated(self) -> list[date]:
+        """The dates with hours of their own: they are like no other day of their week."""
+        return sorted(self._exceptions)
 
     def _spans(self, day: date) -> list[tuple[int, int]]:
         """The day's intervals as epoch milliseconds; local times that do not exist move on by the clock's jump."""
@@ -89,11 +98,17 @@ def local_day(at_ms: int, timezone: str) -> date:
     return datetime.fromtimestamp(at_ms / 1000, _zone(timezone)).date()
 
 
-def _date(text: str) -> date:
+def _dates(text: str) -> list[date]:
+    """One date, or all from a first to a last."""
+    first, _, last = text.partition("/")
     try:
-        return date.fromisoformat(text)
+        begins = date.fromisoformat(first)
+        days = (date.fromisoformat(last) - begins).days + 1 if last else 1
     except ValueError as error:
-        raise ValueError(f"exceptions: {text!r} is not a date like 2026-12-25") from error
+        raise ValueError(f"exceptions: {text!r} is not a date like 2026-12-25, or two with a / between") from error
+    if not 0 < days <= _LONGEST_CLOSURE_DAYS:
+        raise ValueError(f"exceptions: {text!r} is not 1 to {_LONGEST_CLOSURE_DAYS} days")
+    return [begins + timedelta(days=day) for day in range(days)]
 
 
 def _intervals(spans: Any, where: str) -> list[Interval]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from geo_service import outputs
+from geo_service.flow.alarms import alert_name
 from geo_service.flow.entries import START, Entry, EntryId, Tick
 from geo_service.flow.ledger import Ledger
 from geo_service.flow.log import Checkpoint, Commit, Log
@@ -103,7 +104,8 @@ class Folding:
             if step.outputs:
                 written.append((entry.id, self._encode(step.outputs, current)))
                 to_commit += step.to_commit
-        if written:
+            current |= step.values
+        if written or current:
             self._log.commit(number, Commit(written, current, None))
         if to_commit:
             self._ledger.commit(to_commit, entries[-1].id.ms)
@@ -121,6 +123,9 @@ class Folding:
                 current[f"occupancy:{output.store}" + (f"/{output.zone}" if output.zone else "")] = line
             elif isinstance(output, outputs.Sensor):
                 current[f"sensor:{output.id}"] = line
+            elif isinstance(output, outputs.Alert):
+                name = alert_name(output.store, output.zone or "", output.alert)
+                current[name] = line if output.state == "raised" else None
         return b"\n".join(lines)
 
     def _checkpoint(self) -> None:

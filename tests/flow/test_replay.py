@@ -99,9 +99,10 @@ def test_bodies_received_over_http_are_replayed_by_their_path(site, tmp_path):
     ]
     log.write_text("\n".join(lines))
     said = replay(site, log)
-    assert [output["kind"] for output in said] == ["crossing", "occupancy", "occupancy"]
+    assert [output["kind"] for output in said] == ["crossing", "occupancy", "occupancy", "alert"]
     assert said[1]["in_total"] == 4
     assert abs(said[2]["mean"] - 9) < 1
+    assert (said[3]["alert"], said[3]["state"], said[3]["store"]) == ("warn", "raised", "s1")
 
 
 def test_until_lets_the_clock_run_on(site, tmp_path):
