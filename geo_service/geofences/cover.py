@@ -1,20 +1,23 @@
-"""From shapes to the H3 cells that have to do with them, for many shapes at once.
+"""From shapes to the cells that have to do with them, for many shapes at once.
 
-On a face's plane (see `cells.py`) cells are regular hexagons one unit apart, and a shape of up to a few kilometres is the
-same shape, all but undistorted. So a cover is plane geometry: take the lattice points in the shape's box, find how far
-each is from the nearest edge, and on which side:
+A cell is a rectangle of degrees, and so is the plane in which edges are straight; nothing is projected. Each shape's box,
+`NEAR_M` wider, is cut into strips, one for each row of cells, and each edge is held against the few cells around it:
 
 ```
-inside, farther than a corner of the hexagon     the cell is full: its points need no test
-nearer than a corner                             the edge may pass through: its points need the exact test
-outside, nearer than a corner and NEAR_M         the cell is near
+                 ┌────┬────┬────┬────┐     gap, the distance from the cell to the nearest edge, decides:
+strip (a row) →  │    │ 12 │  4 │    │
+                 ├────┼──/─┼────┼────┤     0               the edge may pass through: points need the exact test
+                 │ 15 │ /0 │  9 │    │     > 0, inside     the cell is full: its points need no test
+                 ├────┼/───┼────┼────┤     ≤ 40, outside   the cell is near
+                 │  0 │  7 │    │    │     > 40, outside   not listed
+                 └────┴────┴────┴────┘
 ```
 
-A point's cell is found at the finest resolution, and the coarser ones are its parents. As H3's hexagons do not nest exactly,
-what counts as a coarse cell is not the hexagon but all the finest cells below it, which reach a little farther (`_corner`).
-
-A shape that is too large, too near a pole, or on the edge of a face goes the slow way round (`wide_cover.py`), to the same
-result. Every doubt goes to the safe side: a full or empty cell may be called an edge cell, never the other way round.
+Inside or not is decided for a cell's middle: how many edges cross the strip's middle line to the west of it. The gap is that
+of the axis that separates cell and edge best (Gottschalk, Lin, Manocha, OBBTree, 1996), so never more than the true one.
+Circles are measured from their centre to the cell's middle. Every doubt goes to the safe side: a full or empty cell may
+be called an edge cell, never the other way round; where a shape's row
+of cells goes all the way round and meets itself, all are edge cells.
 """
 
 from collections.abc import Sequence
@@ -24,289 +27,341 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_service.geofences.arena import Ints, spread
-from geo_service.geofences.cells import Keys, face_of, faces, lattice_keys, plane_axes, project
-from geo_service.geofences.celltable import CODE_UNIT_M, HIGHEST_CODE, tagged
-from geo_service.geofences.earth import (
-    RADIANS,
-    Floats,
-    chord,
-    degrees_of,
-    metres_per_degree,
-    on_ellipsoid,
-    unit_vectors,
+from geo_service.geofences.cells import (
+    COLUMN_BITS,
+    COLUMNS_PER_DEGREE,
+    LEVELS,
+    ROW_BITS,
+    ROWS_PER_DEGREE,
+    STEP,
+    cell_of,
+    joined,
 )
+from geo_service.geofences.celltable import CODE_UNIT_M, HIGHEST_CODE
+from geo_service.geofences.earth import Floats, chord, metres_per_degree, on_ellipsoid, unit_vectors
 from geo_service.geofences.shapes import Circle, Polygons, Shape
-from geo_service.geofences.wide_cover import wide_cover
 
 NEAR_M = 40.0
 """A fence is listed in every cell that comes this near it."""
-FINEST, COARSEST = 11, 6
-"""Resolutions of the quick way: cells 50 m and 6.5 km across."""
-_MOST_CELLS = 64
-_ROW = np.sqrt(3) / 2
-_SLACK = 2e-4
-"""Units that single precision and rounding may cost."""
-_LEAST_RADIUS_M, _MOST_RADIUS_M = 6_335_000.0, 6_400_000.0
-_MOST_BEND = 0.02
-"""Units by which an edge, straight in degrees, may bend on the plane."""
-_HIGHEST_LATITUDE = 85.0
-_FILLED = 0.8
-"""How much of a shape's box its cells take up, as a guess."""
-_GENEROUS = 1.01
-_MEAN_RADIUS_M = 6_371_000.0
-_UNIT_M = 0.381966011250105 * _MEAN_RADIUS_M
-"""Between cells of resolution 0, in the middle of a face."""
-_PAIRS_AT_ONCE = 1 << 18
-
-_Singles = NDArray[np.float32]
+MOST_CELLS = 1024
+"""In the box of a shape, at the level that is chosen for it; more only at the coarsest."""
+_MOST_WORK, _FEWEST_CELLS = 1 << 21, 64
+"""Edges times cells of one shape: the pairs that a hostile one can ask for. So a shape of very many edges gets fewer cells."""
+_PAIRS_AT_ONCE, _POSITIONS_AT_ONCE = 1 << 16, 1 << 14
+_SLACK_M = 0.001
+"""What rounding may cost."""
+_LEAST_METRES_NORTH, _MOST_METRES_NORTH = 110_570.0, 111_700.0
+"""Per degree of latitude, anywhere."""
+_POLAR = 89.9
+"""Beyond this latitude a box takes the whole round."""
+_GENEROUS = 1.001
 
 
 class Cover(NamedTuple):
     """Cells of shapes, one row each; no shape has a cell twice."""
 
     owner: Ints
-    """Which of the shapes."""
-    key: Keys
-    """`tagged`."""
+    """Which of the shapes; ascending."""
+    cell: Ints
+    """Page · 64 + spot, see `cells.cell_of`."""
     code: NDArray[np.int32]
     """As in `celltable.py`."""
     near: NDArray[np.bool_]
 
 
-class _Frame(NamedTuple):
-    """Shapes of one kind on one face at one resolution: what the plane looks like around each."""
+class Strips(NamedTuple):
+    """Rows of cells in the boxes of shapes, at each shape's level, from south to north."""
 
-    face: int
-    res: int
-    box: Floats
-    """(n, 4): least x and y, greatest x and y, in units."""
-    slack: Floats
-    """Units to add where a distance decides."""
-    least_m: Floats
-    """Metres in a unit, at least and at most."""
-    most_m: Floats
-
-
-class _Lattice(NamedTuple):
-    """Lattice points in the boxes of shapes."""
-
+    first: Ints
+    """By shape: its first strip, and one more at the end."""
     owner: Ints
-    a: Floats
-    b: Floats
-    vectors: Floats
+    row: Ints
+    bits: Ints
+    """By how many bits a column is coarser than the finest."""
+    west: Ints
+    """The first column; may be below 0 or beyond the last one, for a shape's plane does not end at 180°."""
+    size: Ints
+    round: NDArray[np.bool_]
+    """Whether the strip goes all the way round and meets itself."""
 
 
-def _corner(res: int) -> float:
-    """How far the finest cells below a cell reach from its middle, at most; in units.
-
-    A hexagon's corner is at 1/√3; a child's middle is at most 1/√7 from its parent's, and it is √7 times smaller.
-    """
-    levels = FINEST - res
-    return float(sum(7 ** (-(level + 1) / 2) for level in range(levels)) + 7 ** (-levels / 2) / np.sqrt(3))
-
-
-def cover(shapes: Sequence[Shape]) -> Cover:
-    """The cells of each shape; at least one shape."""
-    polygons = [shape for shape in shapes if isinstance(shape, Polygons)]
-    circles = [shape for shape in shapes if isinstance(shape, Circle)]
-    is_circle = np.array([isinstance(shape, Circle) for shape in shapes], np.bool_)
-    parts: list[Cover] = []
-    slow: list[NDArray[np.intp]] = []
+def boxes_of(shapes: Sequence[Shape]) -> Floats:
+    """(n, 4): west, south, east, north of shapes, in their plane, generously for circles."""
+    boxes = np.empty((len(shapes), 4))
+    polygons = [number for number, shape in enumerate(shapes) if isinstance(shape, Polygons)]
     if polygons:
-        _cover_kind(polygons, _polygon_boxes(polygons), np.flatnonzero(~is_circle), parts, slow)
+        some = [shape.positions for shape in shapes if isinstance(shape, Polygons)]
+        positions = np.concatenate(some)
+        firsts = np.cumsum([0, *map(len, some[:-1])])
+        boxes[polygons, :2] = np.minimum.reduceat(positions, firsts)
+        boxes[polygons, 2:] = np.maximum.reduceat(positions, firsts)
+    circles = [number for number, shape in enumerate(shapes) if isinstance(shape, Circle)]
     if circles:
-        _cover_kind(circles, _circle_boxes(circles), np.flatnonzero(is_circle), parts, slow)
-    for number in np.concatenate(slow).tolist() if slow else ():
-        wide = wide_cover(shapes[number], NEAR_M, FINEST)
-        parts.append(Cover(np.full(len(wide.key), number), *wide))
-    return Cover(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        boxes[circles] = circle_boxes(*_circle_columns([shapes[number] for number in circles]))
+    return boxes
 
 
-def _cover_kind(
-    shapes: Sequence[Shape],
-    boxes: Floats,
-    numbers: NDArray[np.intp],
-    parts: list[Cover],
-    slow: list[NDArray[np.intp]],
-) -> None:
-    """Add to `parts` the cells of shapes, all polygons or all circles, that go by these numbers; to `slow` those left over."""
-    face, res = _plan(boxes)
-    slow.append(numbers[res < COARSEST])
-    kinds = face * 16 + res
-    for kind in np.unique(kinds[res >= COARSEST]).tolist():
-        members = np.flatnonzero(kinds == kind)
-        found, failed = _quick([shapes[number] for number in members.tolist()], boxes[members], *divmod(kind, 16))
-        parts.append(found._replace(owner=numbers[members][found.owner]))
-        slow.append(numbers[members][failed])
-
-
-def _polygon_boxes(shapes: Sequence[Polygons]) -> Floats:
-    """(n, 4): west, south, east, north."""
-    positions = np.concatenate([shape.positions for shape in shapes])
-    firsts = np.cumsum([0] + [len(shape.positions) for shape in shapes[:-1]])
-    return np.concatenate((np.minimum.reduceat(positions, firsts), np.maximum.reduceat(positions, firsts)), axis=1)
-
-
-def _circle_boxes(shapes: Sequence[Circle]) -> Floats:
-    lat, lon, radius = np.array([(shape.lat, shape.lon, shape.radius_m) for shape in shapes]).T
-    up = radius / metres_per_degree(lat)[1] * _GENEROUS
-    farthest = np.minimum(np.abs(lat) + up, 89.9)
-    across = radius / metres_per_degree(farthest)[0] * _GENEROUS
+def circle_boxes(lat: Floats, lon: Floats, radius_m: Floats) -> Floats:
+    """Boxes of circles."""
+    up = radius_m / _LEAST_METRES_NORTH * _GENEROUS
+    across = _degrees_across(radius_m * _GENEROUS, np.abs(lat) + up)
     return np.stack((lon - across, lat - up, lon + across, lat + up), axis=1)
 
 
-def _plan(boxes: Floats) -> tuple[Ints, Ints]:
-    """Face and resolution for each box; resolution 0 for those that must go the slow way."""
-    lat, lon = (boxes[:, 1] + boxes[:, 3]) / 2, (boxes[:, 0] + boxes[:, 2]) / 2
-    vectors = unit_vectors(lat, lon)
-    face = np.broadcast_to(face_of(vectors), len(boxes)).astype(np.int64)
-    tilt = np.einsum("in,ni->n", vectors, np.array([each.centre for each in faces()])[face])
-    scale = metres_per_degree(lat)
-    width, height = (boxes[:, 2] - boxes[:, 0]) * scale[0], (boxes[:, 3] - boxes[:, 1]) * scale[1]
-    bend_m = _bend_m(boxes)
-    res = np.zeros(len(boxes), np.int64)
-    for candidate in range(COARSEST, FINEST + 1):
-        unit_m = _UNIT_M * tilt**1.5 / 7 ** (candidate / 2)
-        margin = 2 * (_corner(candidate) * unit_m + NEAR_M)
-        count = (width + margin) * (height + margin) * _FILLED / (_ROW * unit_m**2)
-        res[(count <= _MOST_CELLS) & (bend_m <= _MOST_BEND * unit_m)] = candidate
-    res[np.abs(boxes[:, 1::2]).max(axis=1) > _HIGHEST_LATITUDE] = 0
-    return face, res
+def _degrees_across(metres: Floats | float, highest_lat: Floats) -> Floats:
+    """Degrees of longitude that are at least so many metres at a latitude and below it."""
+    across = metres / metres_per_degree(np.minimum(highest_lat, _POLAR))[0]
+    return np.asarray(np.where(highest_lat < _POLAR, across, 360.0))
 
 
-def _bend_m(boxes: Floats) -> Floats:
-    """How far a line that is straight in degrees may leave the great circle through its ends, inside each box."""
-    steepest = np.abs(boxes[:, 1::2]).max(axis=1) * RADIANS
-    wide, high = (boxes[:, 2] - boxes[:, 0]) * RADIANS, (boxes[:, 3] - boxes[:, 1]) * RADIANS
-    length = np.hypot(wide * np.cos(steepest - high), high)
-    return np.asarray(length**2 / 8 * (2 * np.tan(steepest) + 0.01) * _MOST_RADIUS_M)
+def _circle_columns(circles: Sequence[Shape]) -> tuple[Floats, Floats, Floats]:
+    columns = [(shape.lat, shape.lon, shape.radius_m) for shape in circles if isinstance(shape, Circle)]
+    lat, lon, radius = np.array(columns, np.float64).reshape(-1, 3).T
+    return lat, lon, radius
 
 
-def _quick(shapes: Sequence[Shape], boxes: Floats, face: int, res: int) -> tuple[Cover, Ints]:
-    """Cells of shapes on one face, and which of the shapes reach over its edge."""
-    frame = _frame(boxes, face, res)
-    points = _lattice(frame)
-    lost = np.unique(points.owner[_overhang(points.vectors, face) < 2 / np.linalg.norm(plane_axes(face, res)[0])])
-    if isinstance(shapes[0], Circle):
-        distance = _circle_distances([shape for shape in shapes if isinstance(shape, Circle)], frame, points)
-    else:
-        distance = _polygon_distances([shape for shape in shapes if isinstance(shape, Polygons)], frame, points)
-    corner = (_corner(res) + frame.slack)[points.owner]
-    least_m = frame.least_m[points.owner]
-    beyond = np.abs(distance) - corner
-    touching, full = distance <= corner, distance <= -corner
-    kept = touching | (beyond * least_m <= NEAR_M)
-    if len(lost):
-        kept &= ~np.isin(points.owner, lost)
-    code = np.minimum(np.maximum(beyond, 0) * least_m / CODE_UNIT_M, HIGHEST_CODE - 1).astype(np.int32) + full
-    code[touching & ~full] = 0
-    rows = np.flatnonzero(kept)
-    vectors = points.vectors[:, rows]
-    keys = tagged(lattice_keys(face, points.a[rows], points.b[rows], res, *degrees_of(vectors)), res)
-    return Cover(points.owner[rows], keys, code[rows], ~touching[rows]), lost
+def padded(boxes: Floats) -> tuple[Floats, Floats]:
+    """The boxes, `NEAR_M` wider on each side, and by how many degrees of longitude that is."""
+    up = NEAR_M / _LEAST_METRES_NORTH
+    wide = boxes + np.array([0, -up, 0, up])
+    pad = _degrees_across(NEAR_M, np.abs(wide[:, 1::2]).max(axis=1))
+    wide[:, 0] -= pad
+    wide[:, 2] += pad
+    return wide, pad
 
 
-def _frame(boxes: Floats, face: int, res: int) -> _Frame:
-    corners = [project(unit_vectors(boxes[:, south], boxes[:, west]), face, res) for west in (0, 2) for south in (1, 3)]
-    x, y = (np.stack(axis) for axis in zip(*corners, strict=True))
-    vectors = unit_vectors((boxes[:, 1] + boxes[:, 3]) / 2, (boxes[:, 0] + boxes[:, 2]) / 2)
-    tilt = faces()[face].centre @ vectors
-    unit = _UNIT_M / _MEAN_RADIUS_M / 7 ** (res / 2)
-    # The plane leans away from the sphere: a unit is shorter on the way to the face's centre than across.
-    least_m, most_m = unit * tilt**2 * _LEAST_RADIUS_M * 0.999, unit * tilt * _MOST_RADIUS_M * 1.001
-    slack = _SLACK + _bend_m(boxes) / least_m
-    margin = _corner(res) + slack + NEAR_M / least_m
-    box = np.stack(
-        (x.min(axis=0) - margin, y.min(axis=0) - margin, x.max(axis=0) + margin, y.max(axis=0) + margin), axis=1
-    )
-    return _Frame(face, res, box, slack, least_m, most_m)
+def levels_of(boxes: Floats, positions: Ints) -> Ints:
+    """The finest level at which each (padded) box of a shape with so many positions has few cells enough."""
+    most = np.clip(_MOST_WORK // positions, _FEWEST_CELLS, MOST_CELLS)
+    south, north = _rows(boxes)
+    straddles = (south < 1 << ROW_BITS - 1) & (north >= 1 << ROW_BITS - 1)
+    middle = 1 << ROW_BITS - 1
+    lowest = np.where(straddles, middle, np.where(south >= middle, south, north)).astype(np.int32)
+    level = np.full(len(boxes), LEVELS - 1)
+    for candidate in range(LEVELS - 2, -1, -1):
+        bits = joined(lowest, candidate)
+        west, east = _columns(boxes[:, 0], boxes[:, 2], bits)
+        across = np.minimum(east - west + 1, 1 << COLUMN_BITS - bits)
+        rows = (north >> STEP * candidate) - (south >> STEP * candidate) + 1
+        level[across * rows <= most] = candidate
+    return level
 
 
-def _lattice(frame: _Frame) -> _Lattice:
-    """The lattice points in each box: row by row."""
-    low, high = np.ceil(frame.box[:, 1] / _ROW).astype(np.int64), np.floor(frame.box[:, 3] / _ROW).astype(np.int64)
-    rows = np.maximum(high - low + 1, 0)
-    owner = np.repeat(np.arange(len(rows)), rows)
-    b = spread(low, rows)
-    first = np.ceil(frame.box[owner, 0] + b / 2).astype(np.int64)
-    count = np.maximum(np.floor(frame.box[owner, 2] + b / 2).astype(np.int64) - first + 1, 0)
-    owner, b = np.repeat(owner, count), np.repeat(b, count)
-    a = spread(first, count).astype(np.float64)
-    x_axis, y_axis = plane_axes(frame.face, frame.res)
-    square = x_axis @ x_axis
-    vectors = (
-        faces()[frame.face].centre[:, None]
-        + (a - b / 2) * (x_axis / square)[:, None]
-        + b * _ROW * (y_axis / square)[:, None]
-    )
-    return _Lattice(owner, a, b.astype(np.float64), vectors / np.sqrt((vectors**2).sum(axis=0)))
+def strips_of(boxes: Floats, level: Ints) -> Strips:
+    """The strips of (padded) boxes."""
+    south, north = (row >> STEP * level for row in _rows(boxes))
+    rows = north - south + 1
+    owner = np.repeat(np.arange(len(boxes)), rows)
+    row = spread(south, rows)
+    bits = np.zeros(len(row), np.int64)
+    mine = level[owner]
+    for each in np.unique(level).tolist():
+        at = np.flatnonzero(mine == each)
+        bits[at] = joined((row[at] << STEP * each).astype(np.int32), each)
+    west, east = _columns(boxes[owner, 0], boxes[owner, 2], bits)
+    columns, count = 1 << COLUMN_BITS - bits, east - west + 1
+    first = np.concatenate(([0], np.cumsum(rows)))
+    return Strips(first, owner, row, bits, west, np.minimum(count, columns), count > columns)
 
 
-def _overhang(vectors: Floats, face: int) -> Floats:
-    """Radians from points to the nearest edge of the face, negative beyond it."""
-    made = faces()[face]
-    away = made.centre - made.neighbours
-    away /= np.linalg.norm(away, axis=1)[:, None]
-    return np.asarray((away @ vectors).min(axis=0))
+def cells_in(strips: Strips) -> Ints:
+    """The cells of strips, one strip after another."""
+    column = spread(strips.west, strips.size)
+    column &= np.repeat((1 << COLUMN_BITS - strips.bits) - 1, strips.size)
+    return cell_of(np.repeat(strips.row, strips.size), column)
 
 
-def _circle_distances(circles: Sequence[Circle], frame: _Frame, points: _Lattice) -> Floats:
-    """Signed distances from lattice points to circles' edges, in the units in which they are longest."""
-    lat, lon, radius = np.array([(circle.lat, circle.lon, circle.radius_m) for circle in circles]).T
-    centre = on_ellipsoid(unit_vectors(lat, lon))
-    straight = np.sqrt(((on_ellipsoid(points.vectors) - centre[:, points.owner]) ** 2).sum(axis=0))
-    metres = straight - chord(radius, lat)[points.owner]
-    return np.asarray(metres / frame.most_m[points.owner])
+def _rows(boxes: Floats) -> tuple[Ints, Ints]:
+    most = (1 << ROW_BITS) - 1
+    rows = np.clip(np.floor((boxes[:, 1::2] + 90) * ROWS_PER_DEGREE), 0, most).astype(np.int64)
+    return rows[:, 0], rows[:, 1]
 
 
-def _polygon_distances(shapes: Sequence[Polygons], frame: _Frame, points: _Lattice) -> Floats:
-    """Signed distances from lattice points to polygons' edges, in units, on the plane."""
-    counts = np.array([len(shape.positions) for shape in shapes])
-    lon, lat = np.concatenate([shape.positions for shape in shapes]).T
-    x, y = project(unit_vectors(lat, lon), frame.face, frame.res)
-    owner = np.repeat(np.arange(len(shapes)), counts)
-    middle = (frame.box[:, :2] + frame.box[:, 2:]) / 2
-    x, y = (x - middle[owner, 0]).astype(np.float32), (y - middle[owner, 1]).astype(np.float32)
-    is_edge = np.ones(len(x), np.bool_)
-    is_edge[np.concatenate([shape.ring_starts[1:] for shape in shapes]) + _per_ring(shapes, counts) - 1] = False
-    edge = np.flatnonzero(is_edge)
-    edges = np.bincount(owner[edge], minlength=len(shapes))
-    ends = x[edge], y[edge], x[edge + 1], y[edge + 1]
-    px = (points.a - points.b / 2 - middle[points.owner, 0]).astype(np.float32)
-    py = (points.b * _ROW - middle[points.owner, 1]).astype(np.float32)
+def _columns(west: Floats, east: Floats, bits: NDArray[np.integer]) -> tuple[Ints, Ints]:
+    first, last = (np.floor((lon + 180) * COLUMNS_PER_DEGREE).astype(np.int64) for lon in (west, east))
+    return first >> bits, last >> bits
+
+
+def cover(shapes: Sequence[Shape]) -> tuple[Cover, Ints]:
+    """The cells of each shape, and the level of each; at least one shape."""
+    positions = np.array([len(shape.positions) if isinstance(shape, Polygons) else 1 for shape in shapes])
+    boxes, pad = padded(boxes_of(shapes))
+    level = levels_of(boxes, positions)
+    # A part at a time, so that the pairs of edge and cell stay in the cache.
+    cuts = np.flatnonzero(np.diff(np.cumsum(positions) // _POSITIONS_AT_ONCE)) + 1
     parts = []
-    # A slice of points at a time, so that the pairs of point and edge stay in the cache.
-    done = np.cumsum(edges[points.owner])
-    cuts = np.searchsorted(done, np.arange(_PAIRS_AT_ONCE, int(done[-1]) if len(done) else 0, _PAIRS_AT_ONCE))
-    firsts = np.cumsum(edges) - edges
-    for rows in np.split(np.arange(len(px)), cuts):
-        mine = points.owner[rows]
-        parts.append(_signed_distances(px[rows], py[rows], firsts[mine], edges[mine], ends))
-    return np.concatenate(parts)
+    for part in np.split(np.arange(len(shapes)), cuts):
+        found = _cover([shapes[number] for number in part.tolist()], boxes[part], pad[part], level[part])
+        parts.append(found._replace(owner=part[found.owner]))
+    return Cover(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), level
 
 
-def _per_ring(shapes: Sequence[Polygons], counts: Ints) -> Ints:
-    """Where each ring's shape begins among the positions."""
-    return np.repeat(np.cumsum(counts) - counts, [len(shape.ring_starts) - 1 for shape in shapes])
+def _cover(shapes: Sequence[Shape], boxes: Floats, pad: Floats, level: Ints) -> Cover:
+    strips = strips_of(boxes, level)
+    begins = np.concatenate(([0], np.cumsum(strips.size)))
+    east_m, _ = metres_per_degree(np.minimum(np.abs(boxes[:, 1::2]).max(axis=1), 90.0))
+    frame = _Frame(strips, level[strips.owner], begins, pad, east_m)
+    # Gaps of more than NEAR_M are not told apart but for circles.
+    gap, inside = np.full(begins[-1], NEAR_M * _GENEROUS), np.zeros(begins[-1], np.bool_)
+    circles = np.array([isinstance(shape, Circle) for shape in shapes])
+    if circles.any():
+        _measure_circles(frame, np.flatnonzero(circles), shapes, gap, inside)
+    if not circles.all():
+        _measure_polygons(frame, np.flatnonzero(~circles), shapes, gap, inside)
+    gap[np.repeat(strips.round, strips.size)] = 0
+    touching = gap <= _SLACK_M
+    code = np.minimum(gap * (1 / CODE_UNIT_M), HIGHEST_CODE - 1).astype(np.int32) + inside
+    code[touching] = 0
+    kept = np.flatnonzero(touching | inside | (gap <= NEAR_M))
+    owner = np.repeat(strips.owner, strips.size)
+    near = ~(touching | inside)
+    return Cover(owner[kept], cells_in(strips)[kept], code[kept], near[kept])
 
 
-def _signed_distances(px: _Singles, py: _Singles, first: Ints, count: Ints, ends: tuple[_Singles, ...]) -> Floats:
-    """From points to the nearest of their edges, negative inside; a point has at least three edges."""
-    edge = spread(first, count)
-    begins = np.cumsum(count) - count
-    px, py = np.repeat(px, count), np.repeat(py, count)
-    x0, y0, x1, y1 = (column.take(edge) for column in ends)
-    x0 -= px
-    x1 -= px
-    y0 -= py
-    y1 -= py
-    below = y1 <= 0
-    crossed = ((y0 <= 0) != below) & ((x0 * y1 - x1 * y0 > 0) != below)
-    x1 -= x0
-    y1 -= y0
-    along = np.clip(-(x0 * x1 + y0 * y1) / np.maximum(x1 * x1 + y1 * y1, np.float32(1e-30)), 0, 1)
-    x0 += along * x1
-    y0 += along * y1
-    distance = np.sqrt(np.minimum.reduceat(x0 * x0 + y0 * y0, begins)).astype(np.float64)
-    inside = np.logical_xor.reduceat(crossed, begins)
-    return np.where(inside, -distance, distance)
+class _Frame(NamedTuple):
+    """The strips of some shapes and how to measure on them."""
+
+    strips: Strips
+    level: Ints
+    """By strip."""
+    begins: Ints
+    """By strip: its first cell, and one more at the end."""
+    pad: Floats
+    """By shape: the degrees of longitude that `NEAR_M` are."""
+    east_m: Floats
+    """By shape: metres per degree of longitude, at least."""
+
+    def size(self, strip: Ints | slice) -> tuple[Floats, Floats]:
+        """Width and height of a strip's cells, in degrees."""
+        return (1 << self.strips.bits[strip]) / COLUMNS_PER_DEGREE, (1 << STEP * self.level[strip]) / ROWS_PER_DEGREE
+
+    def middle(self, strip: Ints) -> Floats:
+        """Latitude of a strip's middle line."""
+        return np.asarray((self.strips.row[strip] + 0.5) * self.size(strip)[1] - 90)
+
+
+def _measure_circles(
+    frame: _Frame, circles: Ints, shapes: Sequence[Shape], gap: Floats, inside: NDArray[np.bool_]
+) -> None:
+    """Gaps from cells to circles' edges."""
+    lat, lon, radius = _circle_columns([shapes[number] for number in circles.tolist()])
+    first = frame.strips.first
+    strip = spread(first[circles], first[circles + 1] - first[circles])
+    mine = np.repeat(np.arange(len(circles)), first[circles + 1] - first[circles])
+    width, height = frame.size(strip)
+    middle = frame.middle(strip)
+    nearest_equator = np.maximum(np.abs(middle) - height / 2, 0)
+    across = width * metres_per_degree(nearest_equator)[0]
+    reach = np.hypot(across, height * _MOST_METRES_NORTH) / 2
+    count = frame.strips.size[strip]
+    cell = spread(frame.begins[strip], count)
+    which = np.repeat(np.arange(len(strip)), count)
+    x = (spread(frame.strips.west[strip], count) + 0.5) * width[which] - 180
+    centre = on_ellipsoid(unit_vectors(lat, lon))[:, mine[which]]
+    straight = np.sqrt(((on_ellipsoid(unit_vectors(middle[which], x)) - centre) ** 2).sum(axis=0))
+    signed = straight - chord(radius, lat)[mine[which]]
+    inside[cell] = signed < 0
+    gap[cell] = np.maximum(np.abs(signed) - reach[which], 0)
+
+
+def _measure_polygons(
+    frame: _Frame, polygons: Ints, shapes: Sequence[Shape], gap: Floats, inside: NDArray[np.bool_]
+) -> None:
+    """Gaps from cells to polygons' edges."""
+    edges = _edges([shape for shape in shapes if isinstance(shape, Polygons)], polygons)
+    # Each edge in each strip that it comes within NEAR_M of.
+    strips, pad_y, owner = frame.strips, NEAR_M / _LEAST_METRES_NORTH, edges.owner
+    first, count = strips.first[owner], strips.first[owner + 1] - strips.first[owner]
+    rate = ROWS_PER_DEGREE / (1 << STEP * frame.level[first])
+    low, high = (
+        np.clip(np.floor((lat + 90) * rate).astype(np.int64) - strips.row[first], 0, count - 1)
+        for lat in (np.minimum(edges.y0, edges.y1) - pad_y, np.maximum(edges.y0, edges.y1) + pad_y)
+    )
+    pieces = edges.rows(np.repeat(np.arange(len(owner)), high - low + 1))
+    strip = spread(first + low, high - low + 1)
+    slope = (pieces.x1 - pieces.x0) / np.where(pieces.y1 == pieces.y0, 1, pieces.y1 - pieces.y0)
+    _fill(frame, strip, pieces, slope, inside)
+    # And in each cell of the strip.
+    width, height = frame.size(strip)
+    reach = height / 2 + pad_y
+    west, east = _beside(pieces, slope, frame.middle(strip), reach)
+    west, east = (
+        np.clip(np.floor((lon + 180) / width).astype(np.int64) - strips.west[strip], 0, strips.size[strip] - 1)
+        for lon in (west - frame.pad[pieces.owner], east + frame.pad[pieces.owner])
+    )
+    count = np.where(strips.round[strip], 0, east - west + 1)
+    cuts = np.flatnonzero(np.diff(np.cumsum(count) // _PAIRS_AT_ONCE)) + 1
+    for part in np.split(np.arange(len(strip)), cuts):
+        row = np.repeat(part, count[part])
+        column, mine = spread(west[part], count[part]), strip[row]
+        at = (column + strips.west[mine] + 0.5) * width[row] - 180, frame.middle(mine)
+        metres = frame.east_m[pieces.owner[row]], _LEAST_METRES_NORTH
+        np.minimum.at(gap, frame.begins[mine] + column, _gaps(pieces.rows(row), at, (width[row], height[row]), metres))
+
+
+class _Edges(NamedTuple):
+    """Edges of shapes."""
+
+    x0: Floats
+    y0: Floats
+    x1: Floats
+    y1: Floats
+    owner: Ints
+
+    def rows(self, rows: Ints) -> "_Edges":
+        """These ones."""
+        x0, y0, x1, y1, owner = self
+        return _Edges(x0[rows], y0[rows], x1[rows], y1[rows], owner[rows])
+
+
+def _beside(edges: _Edges, slope: Floats, middle: Floats, reach: Floats) -> tuple[Floats, Floats]:
+    """Least and greatest longitude of the part of each edge that is within `reach` of a latitude."""
+    low, high = np.minimum(edges.y0, edges.y1), np.maximum(edges.y0, edges.y1)
+    one, other = (
+        edges.x0 + (np.clip(level, low, high) - edges.y0) * slope for level in (middle - reach, middle + reach)
+    )
+    flat = edges.y0 == edges.y1
+    one, other = np.where(flat, edges.x0, one), np.where(flat, edges.x1, other)
+    return np.minimum(one, other), np.maximum(one, other)
+
+
+def _edges(shapes: Sequence[Polygons], numbers: Ints) -> _Edges:
+    """Every edge of shapes that go by these numbers."""
+    counts = np.array([len(shape.positions) for shape in shapes])
+    positions = np.concatenate([shape.positions for shape in shapes])
+    rings = np.array([len(shape.ring_starts) - 1 for shape in shapes])
+    ends = np.concatenate([shape.ring_starts[1:] for shape in shapes]) + np.repeat(np.cumsum(counts) - counts, rings)
+    is_edge = np.ones(len(positions), np.bool_)
+    is_edge[ends - 1] = False
+    edge = np.flatnonzero(is_edge)
+    (x0, y0), (x1, y1) = positions[edge].T, positions[edge + 1].T
+    return _Edges(x0, y0, x1, y1, np.repeat(numbers, counts)[edge])
+
+
+def _fill(frame: _Frame, strip: Ints, edges: _Edges, slope: Floats, inside: NDArray[np.bool_]) -> None:
+    """Mark the cells whose middles are inside, by how many edges cross the strip's middle line before them."""
+    middle = frame.middle(strip)
+    crossing = np.flatnonzero((edges.y0 <= middle) != (edges.y1 <= middle))
+    if not len(crossing):
+        return
+    strip, edges, middle = strip[crossing], edges.rows(crossing), middle[crossing]
+    x = edges.x0 + (middle - edges.y0) * slope[crossing]
+    after = np.ceil((x + 180) / frame.size(strip)[0] - 0.5).astype(np.int64) - frame.strips.west[strip]
+    after = np.clip(after, 0, frame.strips.size[strip])
+    # A place more in each strip for what is crossed beyond its last cell; so every strip's crossings are even.
+    begins = frame.begins + np.arange(len(frame.begins))
+    odd = np.cumsum(np.bincount(begins[strip] + after, minlength=int(begins[-1]))) & 1 == 1
+    inside |= odd[np.arange(len(inside)) + np.repeat(np.arange(len(frame.strips.size)), frame.strips.size)]
+
+
+def _gaps(edges: _Edges, at: tuple[Floats, Floats], size: tuple[Floats, Floats], scale: tuple[Floats, float]) -> Floats:
+    """Metres from rectangles, by their middles and sizes in degrees, to edges: 0, or less than the true distance."""
+    x0, x1 = (edges.x0 - at[0]) * scale[0], (edges.x1 - at[0]) * scale[0]
+    y0, y1 = (edges.y0 - at[1]) * scale[1], (edges.y1 - at[1]) * scale[1]
+    half_x, half_y = size[0] * scale[0] / 2, size[1] * scale[1] / 2
+    gap = np.maximum(np.minimum(x0, x1), -np.maximum(x0, x1)) - half_x
+    np.maximum(gap, np.maximum(np.minimum(y0, y1), -np.maximum(y0, y1)) - half_y, out=gap)
+    dx, dy = x1 - x0, y1 - y0
+    length = np.maximum(np.hypot(dx, dy), 1e-9)
+    beside = (np.abs(x0 * dy - y0 * dx) - np.abs(dy) * half_x - np.abs(dx) * half_y) / length
+    return np.asarray(np.maximum(gap, beside, out=gap))

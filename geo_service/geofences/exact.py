@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_service.geofences.arena import Ints, spread
-from geo_service.geofences.earth import Floats
+from geo_service.geofences.earth import Floats, chord, on_ellipsoid, unit_vectors
 from geo_service.geofences.outlines import Outlines
 
 _ROUNDING = (3 + 16 * 2**-53) * 2**-53
@@ -23,6 +23,11 @@ _AT_ONCE = 1 << 20
 # Below this, doubles lose digits to underflow and the bound on rounding errors does not hold.
 _UNDERFLOW = 1e-290
 _LEAST_SCALE = 1e-3
+
+_DOUBT = 0.02
+"""Squares of distances in radii this near to 1 are not believed."""
+_FAR, _FLAT_DISTANCE_M = 4.0, 800.0
+"""Up to so far from the centre (in radii, squared) of circles up to so large a plane is true to half a metre."""
 
 Slots = NDArray[np.int32]
 Edge = tuple[Floats, Floats, Floats, Floats]
@@ -199,14 +204,54 @@ def _squared_distances(x0: Floats, y0: Floats, x1: Floats, y1: Floats) -> Floats
     return np.asarray(x0 * x0 + y0 * y0)
 
 
-def circle_distances(outlines: Outlines, slots: Slots, points: Floats) -> Floats:
-    """Signed metres from earth-centred points (3, n) to circles' edges, negative inside.
+def circles_cover(outlines: Outlines, slots: Slots, lat: Floats, lon: Floats) -> Mask:
+    """Whether the circles in a slot hold a point, pair by pair.
 
-    Chords stand for arcs: of 100 km the difference is a metre, and none at the edge.
+    On a plane first; the few that are within a per cent of the edge there, or whose circle is too large or too near a
+    pole for a plane, on the earth.
     """
+    square = _square_in_radii(outlines, slots, lat, lon)
+    inside = square <= 1 - _DOUBT
+    unsure = np.flatnonzero(~(inside | (square >= 1 + _DOUBT)))
+    inside[unsure] = _circle_distances(outlines, slots.take(unsure), lat.take(unsure), lon.take(unsure)) <= 0
+    return inside
+
+
+def circle_distances(outlines: Outlines, slots: Slots, lat: Floats, lon: Floats) -> Floats:
+    """Signed metres from points to circles' edges, negative inside; the sign is as `circles_cover` says."""
+    square = _square_in_radii(outlines, slots, lat, lon)
+    radius = outlines.head[:, 4].take(slots)
+    distance = (np.sqrt(square) - 1) * radius
+    sure = (square <= 1 - _DOUBT) | ((square >= 1 + _DOUBT) & (square < _FAR))
+    unsure = np.flatnonzero(~(sure & (radius <= _FLAT_DISTANCE_M)))
+    distance[unsure] = _circle_distances(outlines, slots.take(unsure), lat.take(unsure), lon.take(unsure))
+    return distance
+
+
+def _square_in_radii(outlines: Outlines, slots: Slots, lat: Floats, lon: Floats) -> Floats:
+    """The distance from circles' centres on a plane, in radii, squared; nan where a plane is no guide."""
     head = outlines.head.take(slots, axis=0)
-    x, y, z = points - head[:, :3].T
-    return np.asarray(np.sqrt(x * x + y * y + z * z) - head[:, 3])
+    x = lon - head[:, 0]
+    x *= head[:, 2]
+    x *= x
+    y = lat - head[:, 1]
+    y *= head[:, 3]
+    y *= y
+    x += y
+    return x
+
+
+def _circle_distances(outlines: Outlines, slots: Slots, lat: Floats, lon: Floats) -> Floats:
+    """Chords stand for arcs: of 100 km the difference is a metre, and none at the edge."""
+    centre, chord_m = circle_centres(outlines, slots)
+    x, y, z = on_ellipsoid(unit_vectors(lat, lon)) - centre
+    return np.asarray(np.sqrt(x * x + y * y + z * z) - chord_m)
+
+
+def circle_centres(outlines: Outlines, slots: Slots) -> tuple[Floats, Floats]:
+    """Circles' centres, earth-centred (3, n), and the chords that their radii are, in metres."""
+    lon, lat, _, _, radius = outlines.head.take(slots, axis=0).T
+    return on_ellipsoid(unit_vectors(lat, lon)), chord(radius, lat)
 
 
 def segments_touch(outlines: Outlines, slots: Slots, start: tuple[Floats, Floats], end: tuple[Floats, Floats]) -> Mask:

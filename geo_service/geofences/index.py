@@ -1,18 +1,19 @@
 """Which fences a point is in, near, or a path goes through: columns in, columns out.
 
 ```
-lat, lon ──► H3 cells ──► entries of each cell ──► full: inside, no test
- (n,)         cells.py     celltable.py            edge: the exact test ──► row, slot
-                               ▲                         exact.py
-                               │                            ▲
-put(slot, shape) ──► cells of the shape                     │
-              └────► edges in bands of latitude ────────────┘
+lat, lon ──► cells of the grid ──► entries of each cell ──► full: inside, no test
+ (n,)           cells.py              celltable.py            edge: the exact test ──► row, slot
+                                          ▲                         exact.py
+                                          │                            ▲
+put(slot, shape) ──► cells of the shape   │                            │
+              │        cover.py ──────────┘                            │
+              └────► edges in bands of latitude ───────────────────────┘
                      outlines.py
 ```
 
-One cell is found per point, at the finest resolution; the coarser ones are its parents, and all of them are looked up in
-one table at once. What was put or removed since is brought in before the next question is answered, many at once
-(`_settle`): a tenth of a millisecond a fence where there are many, a few milliseconds for one. Nothing is ever built anew.
+Most fences are listed at the finest level of the grid; the larger ones at a coarser one, each level in a table of its own,
+and a point is looked up in all that have fences. What was put or removed since is brought in before the next question is
+answered, many at once (`_settle`). Nothing is ever built anew.
 """
 
 from typing import NamedTuple
@@ -20,15 +21,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_service.geofences.arena import Arena, Ints, grown, sorted_unique, spread
-from geo_service.geofences.cells import Keys, keys_of
-from geo_service.geofences.celltable import CODE_UNIT_M, SLOTS, CellTable, entries_of, tagged
-from geo_service.geofences.cover import FINEST, NEAR_M, cover
-from geo_service.geofences.earth import Floats, metres_per_degree, on_ellipsoid, unit_vectors
-from geo_service.geofences.exact import circle_distances, polygon_edge_distances, polygons_cover, segments_touch
+from geo_service.geofences.arena import Ints, grown, sorted_unique
+from geo_service.geofences.cells import LEVELS, page_and_spot, place_of
+from geo_service.geofences.celltable import CODE_UNIT_M, SLOTS, CellTable, entries_of
+from geo_service.geofences.cover import NEAR_M, cells_in, circle_boxes, cover, padded, strips_of
+from geo_service.geofences.earth import Floats, metres_per_degree
+from geo_service.geofences.exact import (
+    circle_centres,
+    circle_distances,
+    circles_cover,
+    polygon_edge_distances,
+    polygons_cover,
+    segments_touch,
+)
 from geo_service.geofences.outlines import CIRCLE, NONE, Outlines
 from geo_service.geofences.samples import of_discs, of_paths
-from geo_service.geofences.shapes import Circle, Shape
+from geo_service.geofences.shapes import Shape
 
 _FEW, _MANY = 64, 2048
 """How many changes are brought in at once: few between questions, so that none waits long; many while loading."""
@@ -54,18 +62,15 @@ class FenceIndex:
     """Fences by slot: a small non-negative number that the caller chooses."""
 
     def __init__(self) -> None:
-        self._table = CellTable()
+        self._tables = [CellTable() for _ in range(LEVELS)]
         self._outlines = Outlines()
         self._pending: dict[int, Shape | None] = {}
         """What was put (a shape) or removed (None) and is not brought in yet."""
         self._at_once = _MANY
-        self._records = Arena([np.int32])
-        """Each fence's records of the table, so that it can be taken out again."""
-        self._block = np.zeros((256, 2), np.int32)
-        """By slot: where its records begin, and how many."""
-        self._res = np.zeros(256, np.uint8)
-        self._fences_at = [0] * 16
-        """How many fences are listed in cells of each resolution."""
+        self._level = np.zeros(256, np.uint8)
+        """By slot: the level at which it is listed."""
+        self._fences_at = np.zeros(LEVELS, np.int64)
+        """How many fences are listed at each level."""
 
     def put(self, slot: int, shape: Shape) -> None:
         """Set the shape of a slot, new or not.
@@ -87,15 +92,19 @@ class FenceIndex:
     def match(self, lat: Floats, lon: Floats) -> Pairs:
         """Every (row, slot) whose fence covers the point (finite degrees); a point on the edge is inside."""
         self._settle()
-        vectors = unit_vectors(lat, lon)
-        keys, resolutions = self._keys(vectors, lat, lon)
-        at, entry = self._table.look(keys)
-        row = at % len(lat) if resolutions > 1 else at
+        parts = [self._match(level, lat, lon) for level in self._used()]
+        if len(parts) == 1:
+            return parts[0]
+        return _sorted(parts)
+
+    def _match(self, level: int, lat: Floats, lon: Floats) -> Pairs:
+        """The same for the fences of one level."""
+        row, entry = self._tables[level].look(*page_and_spot(place_of(lat, lon), level))
         inside = (entry & 127) != 0
         tested = np.flatnonzero(~inside)
-        inside[tested] = self._covers(entry.take(tested), row.take(tested), (_east(lon), lat), vectors)
+        inside[tested] = self._covers(entry.take(tested), row.take(tested), lat, lon)
         kept = np.flatnonzero(inside)
-        return _sorted(row.take(kept), (entry.take(kept) >> 8), resolutions > 1)
+        return Pairs(row.take(kept), entry.take(kept) >> 8)
 
     def within(self, lat: Floats, lon: Floats, reach_m: Floats, depth_m: Floats | None = None) -> Distances:
         """Every (row, slot) whose signed distance to the fence's edge is at most `reach_m[row]`.
@@ -104,9 +113,8 @@ class FenceIndex:
         at least `depth_m` inside, which is much cheaper to know. Without `depth_m` all are true.
         """
         self._settle()
-        vectors = unit_vectors(lat, lon)
         depth_m = np.full(len(lat), np.inf) if depth_m is None else np.maximum(depth_m, 0)
-        row, entry = self._around(lat, lon, vectors, reach_m)
+        row, entry = self._around(lat, lon, reach_m)
         slot, code, depth = entry >> 8, entry & 127, depth_m.take(row)
         distance = np.full(len(row), np.inf)
         bound = (code - 1) * CODE_UNIT_M
@@ -114,8 +122,8 @@ class FenceIndex:
         distance[deep] = -bound[deep]
         is_circle = entry & _CIRCLE_BIT != 0
         pairs = np.flatnonzero(is_circle & ~deep)
-        points = on_ellipsoid(vectors.take(row.take(pairs), axis=1))
-        distance[pairs] = circle_distances(self._outlines, slot.take(pairs), points)
+        rows = row.take(pairs)
+        distance[pairs] = circle_distances(self._outlines, slot.take(pairs), lat.take(rows), lon.take(rows))
         pairs = np.flatnonzero(~is_circle & ~deep)
         rows, slots = row.take(pairs), slot.take(pairs)
         x, y = _east(lon).take(rows), lat.take(rows)
@@ -143,8 +151,7 @@ class FenceIndex:
             raise KeyError(int(slots[np.argmin(kinds)]))
         distance = np.empty(len(slots))
         pairs = np.flatnonzero(kinds == CIRCLE)
-        points = on_ellipsoid(unit_vectors(lat[pairs], lon[pairs]))
-        distance[pairs] = circle_distances(self._outlines, slots[pairs], points)
+        distance[pairs] = circle_distances(self._outlines, slots[pairs], lat[pairs], lon[pairs])
         pairs = np.flatnonzero(kinds != CIRCLE)
         at, some = (_east(lon[pairs]), lat[pairs]), slots[pairs]
         head = self._outlines.head[some]
@@ -167,8 +174,8 @@ class FenceIndex:
         sample, entry = self._listed(paths.samples.lat, paths.samples.lon)
         row, slot, is_circle = paths.samples.row.take(sample), entry >> 8, entry & _CIRCLE_BIT != 0
         pairs = np.flatnonzero(is_circle)
-        head = self._outlines.head.take(slot.take(pairs), axis=0)
-        hit = pairs[paths.pieces_to(sample.take(pairs), head[:, :3].T) <= head[:, 3]]
+        centre, chord_m = circle_centres(self._outlines, slot.take(pairs))
+        hit = pairs[paths.pieces_to(sample.take(pairs), centre) <= chord_m]
         one = _distinct(row[~is_circle], slot[~is_circle])
         begin = lon0[one.row], lat0[one.row]
         touched = polygons_cover(self._outlines, one.slot, *begin)
@@ -177,13 +184,9 @@ class FenceIndex:
             touched |= segments_touch(self._outlines, one.slot, moved, (lon1[one.row] + turn, lat1[one.row]))
         return _distinct(np.concatenate((row[hit], one.row[touched])), np.concatenate((slot[hit], one.slot[touched])))
 
-    def _around(
-        self, lat: Floats, lon: Floats, vectors: Floats, reach_m: Floats
-    ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    def _around(self, lat: Floats, lon: Floats, reach_m: Floats) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
         """Row and entry of all fences that may be within reach; an entry's code is that of a full cell, or 0."""
-        keys, resolutions = self._keys(vectors, lat, lon)
-        at, entry, near = self._table.look_around(keys)
-        row = at % len(lat) if resolutions > 1 else at
+        row, entry, near = self._look_around(lat, lon)
         reach = reach_m.take(row)
         kept = np.flatnonzero((~near | ((entry & 127) * CODE_UNIT_M <= reach)) & (reach <= NEAR_M))
         row, entry = row.take(kept), np.where(near, entry & ~127, entry).take(kept)
@@ -198,34 +201,33 @@ class FenceIndex:
 
     def _listed(self, lat: Floats, lon: Floats) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
         """Point and entry of all fences listed in the points' cells; entries without their codes."""
-        keys, resolutions = self._keys(unit_vectors(lat, lon), lat, lon)
-        at, entry, _ = self._table.look_around(keys)
-        return at % len(lat) if resolutions > 1 else at, entry & ~127
+        row, entry, _ = self._look_around(lat, lon)
+        return row, entry & ~127
 
-    def _covers(
-        self, entry: NDArray[np.int32], row: Ints, place: tuple[Floats, Floats], vectors: Floats
-    ) -> NDArray[np.bool_]:
+    def _look_around(self, lat: Floats, lon: Floats) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.bool_]]:
+        """Row and entry of all fences listed in the points' cells, and which only come near."""
+        place = place_of(lat, lon)
+        found = [self._tables[level].look_around(*page_and_spot(place, level)) for level in self._used()]
+        if len(found) == 1:
+            return found[0]
+        row, entry, near = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        return row, entry, near
+
+    def _covers(self, entry: NDArray[np.int32], row: Ints, lat: Floats, lon: Floats) -> NDArray[np.bool_]:
         """The exact test, for pairs of a row and an entry."""
+        y, x = lat.take(row), _east(lon.take(row))
         slot, is_circle = entry >> 8, entry & _CIRCLE_BIT != 0
         inside = np.empty(len(entry), np.bool_)
-        for which, pairs in ((True, np.flatnonzero(is_circle)), (False, np.flatnonzero(~is_circle))):
-            rows, slots = row.take(pairs), slot.take(pairs)
-            if which:
-                points = on_ellipsoid(vectors.take(rows, axis=1))
-                inside[pairs] = circle_distances(self._outlines, slots, points) <= 0
-            else:
-                lon, lat = place
-                inside[pairs] = polygons_cover(self._outlines, slots, lon.take(rows), lat.take(rows))
+        pairs = np.flatnonzero(is_circle)
+        inside[pairs] = circles_cover(self._outlines, slot.take(pairs), y.take(pairs), x.take(pairs))
+        pairs = np.flatnonzero(~is_circle)
+        inside[pairs] = polygons_cover(self._outlines, slot.take(pairs), x.take(pairs), y.take(pairs))
         return inside
 
-    def _keys(self, vectors: Floats, lat: Floats, lon: Floats) -> tuple[Keys, int]:
-        """Tagged keys of the points' cells, one resolution after another, and how many resolutions."""
-        used = [res for res, count in enumerate(self._fences_at) if count]
-        if not used:
-            return np.empty(0, np.int64), 0
-        finest = keys_of(vectors, lat, lon, FINEST)
-        keys = [tagged(finest >> 3 * (FINEST - res), res) for res in used]
-        return (np.concatenate(keys) if len(keys) > 1 else keys[0]), len(used)
+    def _used(self) -> list[int]:
+        """The levels that have fences; the finest one if none has."""
+        used = np.flatnonzero(self._fences_at).tolist()
+        return used or [0]
 
     def _settle(self) -> None:
         """Bring in what changed, before a question is answered."""
@@ -244,36 +246,37 @@ class FenceIndex:
 
     def _reserve(self, slots: int) -> None:
         self._outlines.reserve(slots)
-        if slots > len(self._res):
-            self._block, self._res = grown(self._block, slots), grown(self._res, slots)
+        if slots > len(self._level):
+            self._level = grown(self._level, slots)
 
     def _take_out(self, slots: NDArray[np.int32]) -> None:
         if len(slots) == 0:
             return
-        starts, sizes = self._block[slots].astype(np.int64).T
-        leaving = np.zeros(len(self._res), np.bool_)
+        # What a fence was listed in is not kept, but known: cells in its box.
+        head = self._outlines.head[slots]
+        boxes = head[:, :4].copy()
+        circles = self._outlines.kind[slots] == CIRCLE
+        boxes[circles] = circle_boxes(head[circles, 1], head[circles, 0], head[circles, 4])
+        leaving = np.zeros(len(self._level), np.bool_)
         leaving[slots] = True
-        self._table.take_out(self._records.columns[0][spread(starts, sizes)], leaving)
-        self._records.release(starts, sizes)
+        levels = self._level[slots].astype(np.int64)
+        for level in np.unique(levels).tolist():
+            some = padded(boxes[levels == level])[0]
+            self._tables[level].take_out(cells_in(strips_of(some, np.full(len(some), level))), leaving)
         self._outlines.remove(slots)
-        for res in self._res[slots].tolist():
-            self._fences_at[res] -= 1
+        self._fences_at -= np.bincount(levels, minlength=LEVELS)
 
     def _bring_in(self, slots: NDArray[np.int32], shapes: list[Shape]) -> None:
         self._outlines.put(slots, shapes)
-        cells = cover(shapes)
-        order = np.argsort(cells.owner, kind="stable")
-        owner, key = cells.owner[order], cells.key[order]
-        circle = np.array([isinstance(shape, Circle) for shape in shapes])
-        entries = entries_of(slots[owner], circle[owner], cells.code[order])
-        records = self._table.add(key, entries, cells.near[order])
-        sizes = np.bincount(owner, minlength=len(slots))
-        starts = self._records.allocate(sizes)
-        self._records.columns[0][spread(starts, sizes)] = records
-        self._block[slots] = np.stack((starts, sizes), axis=1)
-        self._res[slots] = key[np.cumsum(sizes) - 1] & 15
-        for res in self._res[slots].tolist():
-            self._fences_at[res] += 1
+        cells, levels = cover(shapes)
+        circle = self._outlines.kind[slots] == CIRCLE
+        entries = entries_of(slots[cells.owner], circle[cells.owner], cells.code)
+        at = levels[cells.owner]
+        for level in np.unique(levels).tolist():
+            mine = np.flatnonzero(at == level)
+            self._tables[level].add(cells.cell[mine], entries[mine], cells.near[mine])
+        self._level[slots] = levels
+        self._fences_at += np.bincount(levels, minlength=LEVELS)
 
 
 def _east(lon: Floats) -> Floats:
@@ -286,9 +289,8 @@ def _distinct(row: NDArray[np.intp], slot: NDArray[np.int32]) -> Pairs:
     return Pairs(key >> 23, (key & (SLOTS - 1)).astype(np.int32))
 
 
-def _sorted(row: NDArray[np.intp], slot: NDArray[np.int32], needed: bool) -> Pairs:
-    if not needed:
-        return Pairs(row, slot)
+def _sorted(parts: list[Pairs]) -> Pairs:
+    row, slot = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = row << 23 | slot
     order.sort()
     return Pairs(order >> 23, (order & (SLOTS - 1)).astype(np.int32))

@@ -3,11 +3,11 @@
 ```
 slot          0          1          2         …
 kind          POLYGONS   CIRCLE     NONE
-head (n, 5)   west       x                        polygons: the box in degrees and slabs per degree
-              south      y                        circles: the centre, earth-centred, in metres,
-              east       z                                 the chord and the radius in metres
-              north      chord
-              rate       radius
+head (n, 5)   west       lon                      polygons: the box in degrees and slabs per degree
+              south      lat                      circles: the centre, what a degree of longitude and of latitude
+              east       per degree east                   are in radii there (nan where that is no good guide:
+              north      per degree north                  see `exact.circles_cover`), and the radius
+              rate       radius_m
 slab          40 + 3                              first slab, and how many there are
 
 slabs         … | 40: 210 | 41: 215 | 42: 219 | 43: 226 | …      where each slab's edges begin in `edges`; one more at the end
@@ -25,10 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_service.geofences.arena import Arena, Ints, grown, spread
-from geo_service.geofences.earth import Floats, chord, on_ellipsoid, unit_vectors
+from geo_service.geofences.earth import Floats, metres_per_degree
 from geo_service.geofences.shapes import Circle, Polygons, Shape
 
 NONE, CIRCLE, POLYGONS = 0, 1, 2
+FLAT_RADIUS_M, FLAT_LATITUDE, FLAT_LONGITUDE = 5_000.0, 75.0, 179.0
+"""Circles up to this radius and within these bounds are as on a plane, to 0.4 % of the radius anywhere about their edge."""
 _EDGES_PER_SLAB = 2
 _MOST_COPIES = 3
 """How many slabs an edge may be in, on average: bounds the memory of combs, whose every edge goes all the way up."""
@@ -98,10 +100,13 @@ class Outlines:
         self.kind[slots] = NONE
 
     def _put_circles(self, slots: NDArray[np.int32], circles: Sequence[Circle]) -> None:
-        columns = np.array([(circle.lat, circle.lon, circle.radius_m) for circle in circles], np.float64)
-        lat, lon, radius = columns.reshape(-1, 3).T
+        columns = np.array([(circle.lon, circle.lat, circle.radius_m) for circle in circles], np.float64)
+        lon, lat, radius = columns.reshape(-1, 3).T
         self.kind[slots] = CIRCLE
-        self.head[slots] = np.stack((*on_ellipsoid(unit_vectors(lat, lon)), chord(radius, lat), radius), axis=1)
+        east, north = metres_per_degree(lat)
+        flat = (radius <= FLAT_RADIUS_M) & (np.abs(lat) <= FLAT_LATITUDE) & (np.abs(lon) <= FLAT_LONGITUDE)
+        guide = np.where(flat, 1.0, np.nan)
+        self.head[slots] = np.stack((lon, lat, guide * east / radius, guide * north / radius, radius), axis=1)
 
     def _put_polygons(self, slots: NDArray[np.int32], shapes: Sequence[Polygons]) -> None:
         positions = np.concatenate([shape.positions for shape in shapes])

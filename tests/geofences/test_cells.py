@@ -1,61 +1,60 @@
-import h3.api.basic_int as h3
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from geo_service.geofences.cells import cell_of, faces, key_of, keys_at
+from geo_service.geofences.cells import LEVELS, cell_of, page_and_spot, place_of
+from geo_service.geofences.cover import cells_in, strips_of
+from geo_service.geofences.earth import metres_per_degree
+
+latitudes = st.floats(-90, 90)
+longitudes = st.floats(-180, 180)
+levels = st.integers(0, LEVELS - 1)
 
 
-def told_by_h3(lat, lon, res):
-    return [h3.latlng_to_cell(*place, res) for place in zip(lat.tolist(), lon.tolist(), strict=True)]
+def cells_at(lat, lon, level):
+    page, spot = page_and_spot(place_of(np.atleast_1d(np.float64(lat)), np.atleast_1d(np.float64(lon))), level)
+    return page.astype(np.int64) << 6 | spot
 
 
-def told_here(lat, lon, res):
-    return [cell_of(key, res) for key in keys_at(lat, lon, res).tolist()]
+@given(latitudes, longitudes, levels)
+def test_a_box_around_a_point_is_listed_in_the_points_cell(lat, lon, level):
+    box = np.array([[lon - 1e-9, lat - 1e-9, lon + 1e-9, lat + 1e-9]])
+    listed = cells_in(strips_of(box, np.array([level])))
+    assert cells_at(lat, lon, level)[0] in listed
+    assert len(listed) <= 4
 
 
-@pytest.mark.parametrize("res", range(3, 13))
-def test_cells_are_those_of_h3_all_over_the_earth(res):
-    rng = np.random.default_rng(res)
-    lat, lon = np.degrees(np.arcsin(rng.uniform(-1, 1, 3_000))), rng.uniform(-180, 180, 3_000)
-    assert told_here(lat, lon, res) == told_by_h3(lat, lon, res)
+@given(latitudes, longitudes, levels)
+def test_a_turn_around_the_earth_leads_back_to_the_same_cell(lat, lon, level):
+    box = np.array([[lon + 360, lat, lon + 360, lat]])
+    assert cells_at(lat, lon, level)[0] in cells_in(strips_of(box + np.array([-1e-9, 0, 1e-9, 0]), np.array([level])))
 
 
-@pytest.mark.parametrize("spread", [1e-3, 0.05, 1.0, 4.0])
-def test_cells_are_those_of_h3_around_pentagons_and_so_on_corners_of_faces(spread):
-    rng = np.random.default_rng(1)
-    centres = np.repeat([h3.cell_to_latlng(cell) for cell in h3.get_pentagons(5)], 100, axis=0)
-    lat, lon = (centres + rng.normal(0, spread, centres.shape)).T
-    assert told_here(lat, lon, 10) == told_by_h3(lat, lon, 10)
+@pytest.mark.parametrize("level", range(LEVELS))
+def test_180_and_minus_180_are_one_meridian(level):
+    lat = np.linspace(-90, 90, 7)
+    assert cells_at(lat, np.full(7, 180.0), level).tolist() == cells_at(lat, np.full(7, -180.0), level).tolist()
 
 
-def test_cells_are_those_of_h3_along_the_edges_of_faces():
-    rng = np.random.default_rng(2)
-    lat, lon = [], []
-    for face in faces():
-        for other in face.neighbours:
-            edge = face.centre + other + rng.normal(0, 0.2, (60, 3)) * np.cross(face.centre, other)
-            edge += rng.normal(0, 1e-6, edge.shape)
-            edge /= np.linalg.norm(edge, axis=1)[:, None]
-            lat.extend(np.degrees(np.arcsin(edge[:, 2])))
-            lon.extend(np.degrees(np.arctan2(edge[:, 1], edge[:, 0])))
-    assert told_here(np.array(lat), np.array(lon), 11) == told_by_h3(np.array(lat), np.array(lon), 11)
+@pytest.mark.parametrize("level", range(LEVELS))
+def test_the_world_is_cut_into_cells_that_are_all_different(level):
+    south = -0.01 if level < 3 else -90.0
+    lat_box = [[-180.0, south, 179.999, 89.99]] if level >= 3 else [[10.0, 60.0, 10.5, 60.2]]
+    listed = cells_in(strips_of(np.array(lat_box), np.array([level])))
+    assert len(set(listed.tolist())) == len(listed)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.floats(-90, 90), st.floats(-180, 180), st.integers(3, 12))
-def test_a_point_is_in_the_cell_that_h3_puts_it_in_or_on_its_border(lat, lon, res):
-    mine, theirs = told_here(np.array([lat]), np.array([lon]), res)[0], h3.latlng_to_cell(lat, lon, res)
-    if mine != theirs:  # a hair's breadth from the border, where rounding decides
-        assert h3.are_neighbor_cells(mine, theirs)
+@pytest.mark.parametrize("lat", [0.6, 30.0, 52.0, 60.17, -69.7, 75.0, 84.0])
+def test_a_cell_is_about_as_wide_as_it_is_high(lat):
+    """Cells go by until their numbers change: a degree holds so many rows and columns."""
+    steps = np.arange(0, 0.5, 0.00002)
+    along = len(np.unique(cells_at(np.full(len(steps), lat), 20 + steps, 0)))
+    up = len(np.unique(cells_at(lat - np.sign(lat) * steps, np.full(len(steps), 20.0), 0)))
+    east, north = (float(metres[0]) * 0.5 for metres in metres_per_degree(np.array([lat])))
+    assert 60 < north / up < 90
+    assert 0.65 < (east / along) / (north / up) < 1.6
 
 
-def test_a_key_and_a_cell_are_the_same_thing():
-    cell = h3.latlng_to_cell(60.17, 24.94, 9)
-    assert cell_of(key_of(cell), 9) == cell
-    assert key_of(h3.cell_to_parent(cell, 7)) == key_of(cell) >> 6
-
-
-def test_no_points_have_no_cells():
-    assert len(keys_at(np.empty(0), np.empty(0), 9)) == 0
+def test_a_row_and_a_column_make_a_page_and_a_spot():
+    assert cell_of(np.array([8 + 3]), np.array([16 + 5])).tolist() == [(1 << 16 | 2) << 6 | 3 << 3 | 5]
