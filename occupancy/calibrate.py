@@ -35,7 +35,7 @@ _MOST_FACTOR: Final = 1.5
 _SURPRISE: Final = 25.0
 _NIGHT_VARIANCE: Final = 4.0
 """Of the people who are really inside when a closed store is taken to be empty."""
-_SCATTER_PRIOR_NIGHTS: Final = 6.0
+_SCATTER_PRIOR_NIGHTS: Final = 4.0
 _SCATTER_MEMORY: Final = 0.98
 _DISORDER_PACE: Final = 0.05
 _LEAST_MISS: Final = 0.002
@@ -43,7 +43,8 @@ _MOST_MISS: Final = 0.25
 """No door worth its name misses a quarter of the people."""
 _MISS_TO_RECOVER: Final = 0.15
 """An uncalibrated place must fall below this before it is believed again."""
-_COUNT_NOISE: Final = 0.003
+_SHARE_PACE: Final = 0.15
+_COUNT_NOISE: Final = 0.002
 _A_WEEK: Final = 7
 _LEAST_CROSSINGS: Final = 40
 _MOST_DOORS: Final = 8
@@ -68,6 +69,8 @@ class Calibration(msgspec.Struct):
     doors: list[str] = []
     logs: list[float] = []
     covariance: list[float] = []
+    shares: list[float] = []
+    """Each door's share of all ins and of all outs, over the last weeks, in the order of `logs`."""
     scatter_nights: float = _SCATTER_PRIOR_NIGHTS
     scatter_sum: float = _SCATTER_PRIOR_NIGHTS * _PRIOR_MISS
     """Of each night, the square of its residual, in counts, over its crossings."""
@@ -115,10 +118,11 @@ class Calibration(msgspec.Struct):
         return _bounded(scale * math.exp(self.logs[at])), _bounded(scale * math.exp(self.logs[at + 1]))
 
     def imbalance_variance(self) -> float:
-        """Variance of ln (c_in / c_out) of all doors together."""
+        """Variance of ln (c_in / c_out) of all doors together, each weighted by what usually passes it."""
         if not self.nights:
             return _FIRST_DAY_SIGMA**2
-        weights = np.array([1.0, -1.0] * len(self.doors)) / len(self.doors)
+        shares = self.shares if len(self.shares) == len(self.logs) else 1 / len(self.doors)
+        weights = np.array([1.0, -1.0] * len(self.doors)) * shares
         return float(weights @ self._matrix() @ weights)
 
     def close(
@@ -160,6 +164,7 @@ class Calibration(msgspec.Struct):
             self.scatter_nights = self.scatter_nights * _SCATTER_MEMORY + weight
             self.scatter_sum = self.scatter_sum * _SCATTER_MEMORY + weight * min(seen, 1.0)
             self._learn(effect, matrix, residual, variance)
+            self._share(counted)
         self._judge(strange=strange)
         return Night(residual, sigma, taught=not strange, alert=self._alert(strange, residual, sigma))
 
@@ -177,7 +182,16 @@ class Calibration(msgspec.Struct):
             matrix[: len(kept), : len(kept)] = old[np.ix_(kept, kept)]
             logs[: len(kept)] = [self.logs[at] for at in kept]
         matrix[len(kept) :, len(kept) :] = _prior(len(doors) - len(known))
+        self.shares = []
         self.doors, self.logs, self.covariance = doors, logs, matrix.ravel().tolist()
+
+    def _share(self, counted: Mapping[str, tuple[int, int]]) -> None:
+        if len(self.shares) != len(self.logs):
+            self.shares = [1 / len(self.doors)] * len(self.logs)
+        known = np.array([counted.get(door, (0, 0)) for door in self.doors], dtype=np.float64)
+        tonight = known / np.maximum(known.sum(axis=0), 1.0)
+        shares = np.array(self.shares)
+        self.shares = (shares + _SHARE_PACE * (tonight.ravel() - shares)).tolist()
 
     def _learn(self, effect: np.ndarray, matrix: np.ndarray, residual: float, variance: float) -> None:
         gain = matrix @ effect / variance

@@ -101,6 +101,17 @@ def test_the_spread_behind_a_count_grows_with_what_the_door_misses():
     assert Factors(good).weigh("one", 100, 0)[2] < Factors(bad).weigh("one", 100, 0)[2] / 4
 
 
+def test_the_balance_of_doors_is_known_better_than_that_of_any_one_of_them():
+    calibration = Calibration()
+    random = np.random.default_rng(4)
+    for _ in range(20):
+        came = int(random.poisson(1000))
+        close(calibration, {"front": (came * 9 // 10, came * 2 // 10), "back": (came // 10, came * 8 // 10)})
+    even = Calibration(calibration.doors, calibration.logs, calibration.covariance, nights=20)
+    assert calibration.shares == pytest.approx([0.1, 0.8, 0.9, 0.2], abs=0.05)
+    assert calibration.imbalance_variance() < even.imbalance_variance() / 2
+
+
 counts = st.dictionaries(
     st.sampled_from("abcdefghij"), st.tuples(st.integers(0, 5000), st.integers(0, 5000)), min_size=1
 )
