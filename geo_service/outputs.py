@@ -12,8 +12,6 @@ CrossingType = Literal["enter", "dwell", "exit", "cross"]
 Reason = Literal["observed", "silence", "fence_changed", "fence_removed", "forgotten"]
 Level = Literal["quiet", "normal", "busy", "full"]
 Status = Literal["live", "degraded", "blind", "uncalibrated"]
-SensorState = Literal["live", "silent", "stuck", "skewed", "rejected"]
-AlertKind = Literal["warn", "full", "legal", "doors"]
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
@@ -85,10 +83,33 @@ class Offer(Output, frozen=True, kw_only=True):
     decision: Literal["sent", "withheld", "held_out"]
     reason: str
     code: str | None = None
+    """Of the coupon that goes with it."""
     title: str | None = None
+    body: str | None = None
+    language: str | None = None
+    """Of title and body; null where the campaign has no texts and its name stands for them."""
     time: datetime
     expires: datetime | None
     evidence: dict[str, Any]
+
+
+class Redemption(Output, frozen=True, kw_only=True):
+    """A coupon changed hands: redeemed, rolled back, or made void."""
+
+    id: str
+    """Of the offer that the coupon came with."""
+    campaign: str
+    device: str
+    store: str
+    """Where it was redeemed; of one made void, where it was offered."""
+    change: Literal["redeemed", "rolled_back", "void"]
+    previous: Literal["issued", "locked", "redeemed", "rolled_back"]
+    channel: Literal["store", "online"]
+    time: datetime
+    """When it happened; at a till that was offline that may be long before `logged`."""
+    logged: datetime
+    amount: int | None = None
+    """Of the basket, in minor units, where the till said so."""
 
 
 class Sensor(Output, frozen=True, kw_only=True):
@@ -96,31 +117,9 @@ class Sensor(Output, frozen=True, kw_only=True):
 
     id: str
     store: str
-    state: SensorState
+    state: Literal["live", "silent", "stuck", "skewed", "rejected"]
     since: datetime
     detail: str
-
-
-class Alert(Output, frozen=True, kw_only=True):
-    """A manager should look: a place is nearly full (`warn`), full, perhaps above its legal capacity, or its doors do not
-    add up at night (`doors`). Each is raised once and cleared once.
-    """
-
-    id: str
-    store: str
-    zone: str | None
-    alert: AlertKind
-    state: Literal["raised", "cleared"]
-    time: datetime
-    since: datetime
-    """When it was raised; with store, zone and alert the same for the word that clears it."""
-    detail: str
-    """What a manager reads."""
-    mean: float
-    low: float
-    high: float
-    rate: float
-    p_over: float
 
 
 class Rejected(Output, frozen=True, kw_only=True):
@@ -131,6 +130,6 @@ class Rejected(Output, frozen=True, kw_only=True):
     time: datetime
 
 
-AnyOutput = Crossing | Occupancy | Visit | Offer | Sensor | Alert | Rejected
+AnyOutput = Crossing | Occupancy | Visit | Offer | Redemption | Sensor | Rejected
 encode = msgspec.json.Encoder().encode
 """One output as JSON bytes."""

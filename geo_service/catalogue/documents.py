@@ -115,6 +115,8 @@ class Caps(Document, frozen=True, kw_only=True):
 
     per_device: Count | None = None
     """Ever, to one device."""
+    per_store: Count | None = None
+    """Ever, at one store."""
     per_day: Count | None = None
     """Of the whole campaign, by the store's local day."""
     min_gap_s: Seconds | None = None
@@ -122,15 +124,33 @@ class Caps(Document, frozen=True, kw_only=True):
     total: Count | None = None
     budget: Count | None = None
     """Minor units of money; each sent offer reserves the benefit's `cost`."""
+    redemptions: Count | None = None
+    """Coupons that may be redeemed in all; who comes later is told that they are used up."""
 
 
 class Trigger(Document, frozen=True, kw_only=True):
     """The crossing that makes a campaign speak."""
 
     role: Role = "near"
-    type: Change = "enter"
+    type: Change | Literal["order_ready"] = "enter"
+    """`order_ready`: the shopper's order is ready while they are in a fence of this role, or when they enter it."""
     dwell_s: Seconds | None = None
     """For `dwell`: at least this long."""
+
+
+class Text(Document, frozen=True, kw_only=True):
+    """What an offer says in one language."""
+
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    body: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+
+
+class CouponTerms(Document, frozen=True, kw_only=True):
+    """Where the coupons of a campaign are good."""
+
+    channel: Literal["store", "online", "any"] = "store"
+    stores: Literal["same", "campaign"] = "same"
+    """Only where it was offered, or in every store of the campaign."""
 
 
 class Campaign(Document, frozen=True, kw_only=True):
@@ -148,13 +168,44 @@ class Campaign(Document, frozen=True, kw_only=True):
     hours: HoursDocument | None = None
     """Local time of the store."""
     audience: dict[str, Any] = {}
+    """Rules over what is known of a person, see `offers/audience.py`."""
     benefit: dict[str, Any] = {}
+    """`percentage`, `amount`, `gift` or `text`, see `offers/benefits.py`."""
+    texts: dict[Id, Text] = {}
+    """By language tag; who speaks none of them gets `language`, and without texts the campaign's name."""
+    language: Id = "en"
     skus: list[str] = []
+    categories: list[str] = []
+    """What it is about, beside the categories of its products."""
+    margin: Count | None = None
+    """Minor units that an accepted offer earns, the benefit paid for; campaigns that say nothing count alike."""
+    exclusive: Id | None = None
+    """Campaigns with the same word: while one's offer to a person is good, none of the others speaks to them."""
+    coupon: CouponTerms = CouponTerms()
     caps: Caps = Caps()
     channel: str = "push"
     priority: int = 0
     holdout: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     expires_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 3600
+
+
+class PolicyCaps(Document, frozen=True, kw_only=True):
+    """How often all campaigns together may speak to one device."""
+
+    per_device_day: Count | None = None
+    """By the store's local day."""
+    min_gap_s: Seconds | None = None
+
+
+class Policy(Document, frozen=True, kw_only=True):
+    """What binds every campaign in the stores it is for (all, where it names none)."""
+
+    id: Id
+    stores: list[Id] = []
+    tags: list[str] = []
+    quiet: HoursDocument | None = None
+    """Hours, in the store's local time, at which nobody is spoken to."""
+    caps: PolicyCaps = PolicyCaps()
 
 
 class StockLevel(Document, frozen=True, kw_only=True):

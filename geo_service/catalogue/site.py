@@ -14,6 +14,7 @@ from geo_service.catalogue.documents import (
     Campaign,
     Document,
     Fence,
+    Policy,
     Problem,
     Product,
     Sensor,
@@ -23,12 +24,13 @@ from geo_service.catalogue.documents import (
 from geo_service.decoding import convert
 from geo_service.errors import InvalidInputError
 
-Kind = Literal["store", "fence", "sensor", "campaign", "product", "stock"]
+Kind = Literal["store", "fence", "sensor", "campaign", "policy", "product", "stock"]
 TYPES: dict[Kind, type[Document]] = {
     "store": Store,
     "fence": Fence,
     "sensor": Sensor,
     "campaign": Campaign,
+    "policy": Policy,
     "product": Product,
     "stock": StockLevel,
 }
@@ -37,6 +39,7 @@ FILES: dict[Kind, str] = {
     "fence": "fences.geojson",
     "sensor": "sensors.json",
     "campaign": "campaigns.json",
+    "policy": "policies.json",
     "product": "products.json",
     "stock": "stock.json",
 }
@@ -57,6 +60,7 @@ class Site(msgspec.Struct):
     fence: dict[str, Fence] = {}
     sensor: dict[str, Sensor] = {}
     campaign: dict[str, Campaign] = {}
+    policy: dict[str, Policy] = {}
     product: dict[str, Product] = {}
     stock: dict[str, StockLevel] = {}
 

@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple, Self, cast
 
 import msgspec
 
+from geo_service.offers.affinity import Deed
+from geo_service.offers.facts import Facts
 from geo_service.outputs import Crossing
 from geo_service.pings.batch import PingBatch
 from sensors.readings import Reading
@@ -59,7 +61,7 @@ class Recount(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """A document of the site, new or changed; `document` None removes it."""
 
-    kind: Literal["store", "fence", "sensor", "campaign", "product", "stock"]
+    kind: Literal["store", "fence", "sensor", "campaign", "policy", "product", "stock"]
     id: str
     document: bytes | None
     """JSON of the Struct in `catalogue/documents.py`."""
@@ -100,6 +102,63 @@ class Refusals(msgspec.Struct, frozen=True):
     refusals: list[Refusal]
 
 
+class Action(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that somebody did online, or bought."""
+
+    type: Deed
+    sku: str | None = None
+    category: str | None = None
+    query: str | None = None
+    quantity: int = 1
+    time_ms: int | None = None
+    """When; None: as it was logged."""
+
+
+class Behaviour(msgspec.Struct, frozen=True):
+    """What a person showed interest in."""
+
+    device: str
+    actions: list[Action]
+
+
+class Traits(msgspec.Struct, frozen=True):
+    """What the retailer knows of a person; None leaves a trait as it was."""
+
+    device: str
+    segments: list[str] | None = None
+    language: str | None = None
+    """"" forgets it."""
+
+
+class OrderStanding(msgspec.Struct, frozen=True):
+    """How a person's order stands: for whoever handles orders to say, to the partition of the device."""
+
+    device: str
+    order: str
+    store: str
+    state: Literal["open", "ready", "closed"]
+    """`open` from when it was placed, `ready` to be fetched, `closed` when it was handed over or is over otherwise."""
+
+
+class Redeemed(msgspec.Struct, frozen=True):
+    """A coupon changed hands, as `storage/coupons.py` decided; to the partition of the store that offered it."""
+
+    id: str
+    """Of this change: a repeat has the same one and changes nothing."""
+    offer: str
+    campaign: str
+    device: str
+    store: str
+    """Where it was offered."""
+    at: str
+    """Where it happened."""
+    change: Literal["redeemed", "rolled_back", "void"]
+    previous: Literal["issued", "locked", "redeemed", "rolled_back"]
+    channel: Literal["store", "online"]
+    time_ms: int
+    amount: int | None = None
+
+
 class Handover(msgspec.Struct, frozen=True):
     """Crossings of stores that another partition owns, from the partition that saw them."""
 
@@ -107,15 +166,29 @@ class Handover(msgspec.Struct, frozen=True):
     entry: str
     """Id of the entry that made them, in the source's log."""
     crossings: list[Crossing]
-    agrees: list[bool]
-    """Whether each crossing's person agrees to offers."""
+    facts: list[Facts] = []
+    """What is known of each crossing's person; [] from before there were facts."""
 
 
 class Tick(msgspec.Struct, frozen=True):
     """A second has passed: whatever is due by the entry's time happens now."""
 
 
-Body = Pings | Readings | Recount | Changes | Consent | Forget | Refusals | Handover | Tick
+Body = (
+    Pings
+    | Readings
+    | Recount
+    | Changes
+    | Consent
+    | Forget
+    | Refusals
+    | Behaviour
+    | Traits
+    | OrderStanding
+    | Redeemed
+    | Handover
+    | Tick
+)
 
 
 class Entry(NamedTuple):
@@ -126,7 +199,21 @@ class Entry(NamedTuple):
 
 
 _STRUCTS = {
-    kind.__name__.lower(): kind for kind in (Readings, Recount, Changes, Consent, Forget, Refusals, Handover, Tick)
+    kind.__name__.lower(): kind
+    for kind in (
+        Readings,
+        Recount,
+        Changes,
+        Consent,
+        Forget,
+        Refusals,
+        Behaviour,
+        Traits,
+        OrderStanding,
+        Redeemed,
+        Handover,
+        Tick,
+    )
 }
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     name: msgspec.msgpack.Decoder(kind) for name, kind in _STRUCTS.items()

@@ -1,39 +1,243 @@
-"""The part of a partition that answers crossings: which campaigns one triggers, and what they decide."""
+"""The part of a partition that answers crossings: which campaigns one triggers, what they decide, and how that fared.
+
+What is learned here is whether people take offers up: by the coupon, or by coming into the store while the offer is good.
+It is kept by campaign, for the stores that this partition owns.
+"""
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple, Self
+
+import msgspec
 
 from geo_service import outputs
-from geo_service.catalogue.documents import Campaign
+from geo_service.catalogue.documents import Campaign, Policy, Store
+from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
+from geo_service.flow.entries import Redeemed
 from geo_service.flow.ledger import Ledger
-from geo_service.offers.decide import Decisions, World, decide
+from geo_service.offers.campaigns import OpenHours, Placement, Terms, concerns
+from geo_service.offers.choice import Acceptance
+from geo_service.offers.coupons import REPLAY_SECRET
+from geo_service.offers.decide import Decisions, Paced, Plan, World, plan, settle
+from geo_service.offers.facts import Facts
+from sensors.instants import instant, millis
+
+Occupancies = Callable[[str, int], outputs.Occupancy | None]
+"""How full a store is now; None where nothing measures it."""
+Pace = Callable[[Placement, outputs.Crossing, int], Paced]
+_OUTCOME_MS = 86_400_000
+"""An offer that was not taken up after a day, or when it expires, counts as declined."""
+_REPEATS_MS = 86_400_000
+
+
+class Asked(NamedTuple):
+    """A crossing that waits for its decision, and what is known of the person."""
+
+    crossing: outputs.Crossing
+    facts: Facts
+
+
+class _Open(msgspec.Struct, array_like=True):
+    """An offer that somebody may yet take up. Of the person only a fingerprint is kept, and that for a day."""
+
+    until_ms: int
+    campaign: str
+    visitor: str
+    """Of the device and the store."""
 
 
 class Offering:
     """Offers of the stores that one partition owns. `site` belongs to the partition and is only read."""
 
-    def __init__(self, site: Site, ledger: Ledger) -> None:
+    def __init__(self, site: Site, ledger: Ledger, secret: bytes = REPLAY_SECRET) -> None:
+        self.pace: Pace | None = None
+        """The pacing question; None: a store that is full or blind takes nobody."""
+        self.acceptance: dict[str, Acceptance] = {}
         self._site = site
         self._ledger = ledger
-        self._by_trigger: dict[tuple[str, str], list[Campaign]] | None = None
+        self._secret = secret
+        self._asked: list[Asked] = []
+        self._terms: dict[str, Terms] = {}
+        self._hours: dict[str, OpenHours | None] = {}
+        self._placements: dict[tuple[str, str, str], list[Placement]] = {}
+        self._open: dict[str, _Open] = {}
+        self._visitors: dict[str, dict[str, None]] = {}
+        self._due: list[tuple[int, str]] = []
+        self._redeemed: dict[str, int] = {}
 
-    def campaigns_changed(self) -> None:
-        """Look the campaigns up anew when the next trigger comes."""
-        self._by_trigger = None
+    # --- the site ----------------------------------------------------------------------------------------------------
 
-    def triggers(self, crossing: outputs.Crossing) -> list[Campaign]:
-        """Campaigns that such a crossing could make speak."""
-        if self._by_trigger is None:
-            self._by_trigger = {}
-            for campaign in self._site.campaign.values():
-                trigger = (campaign.trigger.role, campaign.trigger.type)
-                self._by_trigger.setdefault(trigger, []).append(campaign)
-        return self._by_trigger.get((crossing.role, crossing.type), [])
+    def changed(self, document: object) -> None:
+        """A store, campaign, policy or product is new, changed or gone (None): look them all up anew at the next trigger.
 
-    def offer(
-        self, crossing: outputs.Crossing, agrees: bool, occupancy: outputs.Occupancy | None, now_ms: int
-    ) -> Decisions:
-        """What a crossing at one of these stores leads to."""
-        campaigns = self.triggers(crossing)
-        if not campaigns:
+        Raises:
+            InvalidInputError, ValueError: a campaign's audience, benefit or hours, or a policy's, cannot be read.
+        """
+        self._terms.clear()
+        self._hours.clear()
+        self._placements.clear()
+        if isinstance(document, Campaign):
+            Terms(document, self._site.product)
+        hours = {Campaign: "hours", Policy: "quiet"}.get(type(document))
+        if hours is not None and getattr(document, hours) is not None:
+            Hours(getattr(document, hours), "UTC")
+
+    def placements(self, role: str, type_: str, store: Store) -> list[Placement]:
+        """The campaigns that such a crossing could make speak in a store."""
+        key = (role, type_, store.id)
+        found = self._placements.get(key)
+        if found is None:
+            found = self._placements[key] = [
+                self.placement(campaign, store)
+                for campaign in self._site.campaign.values()
+                if (campaign.trigger.role, campaign.trigger.type) == (role, type_) and concerns(campaign, store)
+            ]
+        return found
+
+    def placement(self, campaign: Campaign, store: Store) -> Placement:
+        """One campaign in one store."""
+        terms = self._terms.get(campaign.id)
+        if terms is None or terms.campaign is not campaign:
+            terms = self._terms[campaign.id] = Terms(campaign, self._site.product)
+        if store.id not in self._hours:
+            self._hours[store.id] = None if store.hours is None else OpenHours(store.hours, store.timezone)
+        policies = [policy for policy in self._site.policy.values() if concerns(policy, store)]
+        return Placement(terms, store, self._hours[store.id], policies)
+
+    def triggered(self, crossing: outputs.Crossing, facts: Facts) -> list[Placement]:
+        """The campaigns that this crossing could make speak."""
+        store = self._site.store.get(crossing.store or "")
+        if store is None:
+            return []
+        waiting = facts.order in {"ready", "became_ready"} and crossing.type == "enter"
+        usual = [] if facts.order == "became_ready" else self.placements(crossing.role, crossing.type, store)
+        return [*usual, *self.placements(crossing.role, "order_ready", store)] if waiting else usual
+
+    # --- decisions ---------------------------------------------------------------------------------------------------
+
+    def ask(self, crossing: outputs.Crossing, facts: Facts) -> None:
+        """Have a crossing answered by the next `answer`."""
+        self._asked.append(Asked(crossing, facts))
+
+    def answer(self, occupancies: Occupancies, now_ms: int) -> Decisions:
+        """What the crossings of this entry lead to: one question to the ledger for all of them."""
+        asked, self._asked = self._asked, []
+        if not asked and (not self._due or self._due[0][0] > now_ms):
             return Decisions([], [])
-        world = World(self._site.store, campaigns, self._site.stock, agrees, occupancy)
-        return decide(crossing, world, self._ledger, now_ms=now_ms)
+        self._give_up(now_ms)
+        plans = []
+        for crossing, facts in asked:
+            self._arrived(crossing)
+            placements = self.triggered(crossing, facts)
+            if placements:
+                occupancy = occupancies(crossing.store or "", now_ms)
+                plans.append(plan(crossing, self._world(placements, facts, occupancy), now_ms))
+        if not plans:
+            return Decisions([], [])
+        decisions = settle(plans, self._ledger, now_ms=now_ms)
+        for offer in decisions.offers:
+            if offer.decision == "sent":
+                self._await(offer, now_ms)
+        return decisions
+
+    def preview(self, asked: Sequence[Asked], campaign: Campaign, occupancies: Occupancies, now_ms: int) -> list[Plan]:
+        """Plans as if these crossings came now, this campaign among those that they trigger even while it is a draft.
+
+        Changes nothing; the ledger is not asked.
+        """
+        plans = []
+        for crossing, facts in asked:
+            store = self._site.store[crossing.store or ""]
+            others = [each for each in self.triggered(crossing, facts) if each.campaign.id != campaign.id]
+            state = "active" if campaign.state == "draft" else campaign.state
+            meant = self.placement(msgspec.structs.replace(campaign, state=state), store)
+            world = self._world([*others, meant], facts, occupancies(store.id, now_ms))
+            plans.append(plan(crossing, world, now_ms))
+        self._terms.pop(campaign.id, None)
+        return plans
+
+    def _world(self, placements: list[Placement], facts: Facts, occupancy: outputs.Occupancy | None) -> World:
+        return World(placements, self._site.stock, facts, occupancy, self.acceptance, self.pace, self._secret)
+
+    # --- how offers fare ---------------------------------------------------------------------------------------------
+
+    def _await(self, offer: outputs.Offer, now_ms: int) -> None:
+        expires_ms = millis(offer.expires) if offer.expires is not None else now_ms
+        visitor = _visitor(offer.device, offer.store)
+        until_ms = min(expires_ms, now_ms + _OUTCOME_MS)
+        self._open[offer.id] = _Open(until_ms, offer.campaign, visitor)
+        self._visitors.setdefault(visitor, {})[offer.id] = None
+        heapq.heappush(self._due, (until_ms, offer.id))
+
+    def _arrived(self, crossing: outputs.Crossing) -> None:
+        """Somebody came in: what was offered to them while they were outside was taken up."""
+        if crossing.role != "store" or crossing.type != "enter":
+            return
+        for offer_id in list(self._visitors.get(_visitor(crossing.device, crossing.store or ""), ())):
+            self._close(offer_id, accepted=True)
+
+    def redeemed(self, entry: Redeemed, now_ms: int) -> outputs.Redemption | None:
+        """Say what became of a coupon; None where it was said before."""
+        self._give_up(now_ms)
+        for known in [known for known, at_ms in self._redeemed.items() if now_ms - at_ms > _REPEATS_MS]:
+            del self._redeemed[known]
+        if entry.id in self._redeemed:
+            return None
+        self._redeemed[entry.id] = now_ms
+        if entry.change == "redeemed" and entry.offer in self._open:
+            self._close(entry.offer, accepted=True)
+        return outputs.Redemption(
+            id=entry.offer,
+            campaign=entry.campaign,
+            device=entry.device,
+            store=entry.at,
+            change=entry.change,
+            previous=entry.previous,
+            channel=entry.channel,
+            time=instant(entry.time_ms),
+            logged=instant(now_ms),
+            amount=entry.amount,
+        )
+
+    def _give_up(self, now_ms: int) -> None:
+        while self._due and self._due[0][0] <= now_ms:
+            _, offer_id = heapq.heappop(self._due)
+            if offer_id in self._open:
+                self._close(offer_id, accepted=False)
+
+    def _close(self, offer_id: str, *, accepted: bool) -> None:
+        open_ = self._open.pop(offer_id)
+        others = self._visitors[open_.visitor]
+        del others[offer_id]
+        if not others:
+            del self._visitors[open_.visitor]
+        fared = self.acceptance.setdefault(open_.campaign, Acceptance())
+        if accepted:
+            fared.accepted += 1
+        else:
+            fared.declined += 1
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        """Everything but the site."""
+        return {"acceptance": self.acceptance, "open": self._open, "redeemed": self._redeemed}
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any], site: Site, ledger: Ledger, secret: bytes) -> Self:
+        """What `dump` wrote; {} from before there was anything to keep."""
+        offering = cls(site, ledger, secret)
+        offering.acceptance = msgspec.convert(dumped.get("acceptance", {}), dict[str, Acceptance])
+        offering._open = msgspec.convert(dumped.get("open", {}), dict[str, _Open])
+        offering._redeemed = dict(dumped.get("redeemed", {}))
+        for offer_id, open_ in offering._open.items():
+            offering._visitors.setdefault(open_.visitor, {})[offer_id] = None
+            offering._due.append((open_.until_ms, offer_id))
+        heapq.heapify(offering._due)
+        return offering
+
+
+def _visitor(device: str, store: str) -> str:
+    return blake2b(f"{device}\n{store}".encode(), digest_size=12).hexdigest()

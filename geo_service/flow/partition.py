@@ -15,6 +15,7 @@ from geo_service.catalogue.site import Site, decode_document
 from geo_service.errors import GeoServiceError, InvalidInputError
 from geo_service.flow.devices import Assumed, Devices
 from geo_service.flow.entries import (
+    Behaviour,
     Body,
     Change,
     Changes,
@@ -23,22 +24,28 @@ from geo_service.flow.entries import (
     EntryId,
     Forget,
     Handover,
+    OrderStanding,
     Pings,
     Readings,
     Recount,
+    Redeemed,
     Refusals,
     Tick,
+    Traits,
 )
 from geo_service.flow.intake import partition_of
 from geo_service.flow.ledger import Ledger
 from geo_service.flow.offering import Offering
+from geo_service.flow.profiles import Profiles
 from geo_service.flow.stores import Stores
 from geo_service.geofences.events import Event
 from geo_service.geofences.visits import Visit
+from geo_service.offers.coupons import REPLAY_SECRET
+from geo_service.offers.facts import Facts
 from sensors.errors import SensorsError
 from sensors.instants import instant
 
-_VERSION = 2
+_VERSION = 1
 
 
 class Rules(NamedTuple):
@@ -46,6 +53,8 @@ class Rules(NamedTuple):
 
     presence: Literal["strict", "steady"] = "steady"
     assumed: Assumed = frozenset(("location", "offers"))
+    secret: bytes = REPLAY_SECRET
+    """What coupon codes are made with."""
 
 
 class Step(NamedTuple):
@@ -58,8 +67,6 @@ class Step(NamedTuple):
     """Ledger keys to commit after this step is."""
     counts: dict[str, int]
     """What happened to pings, by fate, for the operator's counters."""
-    values: dict[str, bytes | None]
-    """Current values to write with the outputs, beside those that are outputs themselves; None: it is gone."""
 
 
 class Partition:
@@ -72,37 +79,41 @@ class Partition:
         self.site = Site()
         self.devices = Devices(rules.presence, rules.assumed)
         self.stores = Stores(self.site)
-        self.offering = Offering(self.site, ledger)
+        self.profiles = Profiles()
+        self.offering = Offering(self.site, ledger, rules.secret)
         self._handed: dict[int, EntryId] = {}
-        self._away: dict[int, tuple[list[outputs.Crossing], list[bool]]] = {}
+        self._away: dict[int, tuple[list[outputs.Crossing], list[Facts]]] = {}
         self._entry = EntryId(0, 0)
-        self._step = Step([], [], [], {}, {})
+        self._step = Step([], [], [], {})
 
     # --- the fold ----------------------------------------------------------------------------------------------------
 
     def advance(self, entry: Entry) -> Step:
         """Fold one entry. Deterministic: the same entries in the same order give the same steps."""
         self._entry = entry.id
-        self._step = Step([], [], [], {}, {})
+        self._step = Step([], [], [], {})
         now_ms = entry.id.ms
         body = entry.body
         if isinstance(body, Pings):
             self._pings(body, now_ms)
         elif isinstance(body, Tick):
+            self.profiles.sweep(now_ms)
             self._events(self.devices.presence.tick(now_ms), now_ms)
             self._say(self.stores.tick(now_ms))
         elif isinstance(body, Readings):
             self._say(self.stores.readings(body.readings, now_ms))
         else:
             self._rare(body, now_ms)
+        decisions = self.offering.answer(self.stores.occupancy, now_ms)
+        self._say(decisions.offers)
+        self._step.to_commit.extend(decisions.to_commit)
         self._hand_over()
-        self._step.values.update(self.stores.values(now_ms))
         return self._step
 
     def _rare(self, body: Body, now_ms: int) -> None:
         match body:
             case Handover():
-                self._handover(body, now_ms)
+                self._handover(body)
             case Recount() if body.store not in self.site.store:
                 topic = f"http:/v1/stores/{body.store}/occupancy/recount"
                 self._say([outputs.Rejected(topic=topic, reason="there is no such store", time=instant(now_ms))])
@@ -111,10 +122,13 @@ class Partition:
             case Changes():
                 for change in body.changes:
                     self._change(change, now_ms)
-            case Consent():
-                self._events(self.devices.consent(body, now_ms), now_ms)
-            case Forget():
-                self._events(self.devices.forget(body.device, now_ms), now_ms)
+            case Consent() | Forget():
+                self._person(body, now_ms)
+            case Redeemed():
+                said = self.offering.redeemed(body, now_ms)
+                self._say([] if said is None else [said])
+            case Behaviour() | Traits() | OrderStanding() if self.devices.agrees(body.device, "offers"):
+                self._learn(body, now_ms)
             case Refusals():
                 now = instant(now_ms)
                 self._say([outputs.Rejected(topic=r.topic, reason=r.reason, time=now) for r in body.refusals])
@@ -126,12 +140,7 @@ class Partition:
         return min(dues, default=None)
 
     def _say(self, said: Sequence[outputs.AnyOutput]) -> None:
-        for output in said:
-            if isinstance(output, outputs.Alert):
-                alert_id = f"{self.number}-{self._entry}-{len(self._step.outputs)}"
-                self._step.outputs.append(msgspec.structs.replace(output, id=alert_id))
-            else:
-                self._step.outputs.append(output)
+        self._step.outputs.extend(said)
 
     # --- devices -----------------------------------------------------------------------------------------------------
 
@@ -160,26 +169,57 @@ class Partition:
         self._say(crossings)
         self._visits(self.devices.visits_of(events))
         for crossing in crossings:
-            if crossing.store is None or crossing.reason != "observed":
-                continue
-            owner = partition_of(crossing.store, self._partitions)
-            agrees = self.devices.agrees(crossing.device, "offers")
-            if owner == self.number:
-                self._offer(crossing, agrees, now_ms)
-            else:
-                away, agreed = self._away.setdefault(owner, ([], []))
-                away.append(crossing)
-                agreed.append(agrees)
+            if crossing.store is not None and crossing.reason == "observed":
+                self._ask(crossing, self._facts(crossing.device, crossing.store, now_ms))
+
+    def _facts(self, device: str, store: str, now_ms: int) -> Facts:
+        agrees = self.devices.agrees(device, "offers")
+        return self.profiles.facts(device, store, agrees=agrees, now_ms=now_ms)
+
+    def _ask(self, crossing: outputs.Crossing, facts: Facts) -> None:
+        """Have a crossing answered where its store is decided about."""
+        owner = partition_of(crossing.store or "", self._partitions)
+        if owner == self.number:
+            self.offering.ask(crossing, facts)
+        else:
+            away, known = self._away.setdefault(owner, ([], []))
+            away.append(crossing)
+            known.append(facts)
+
+    def _person(self, body: Consent | Forget, now_ms: int) -> None:
+        if isinstance(body, Forget):
+            self.profiles.forget(body.device)
+            self._events(self.devices.forget(body.device, now_ms), now_ms)
+            return
+        self._events(self.devices.consent(body, now_ms), now_ms)
+        if not self.devices.agrees(body.device, "offers"):
+            self.profiles.forget(body.device)
+
+    def _learn(self, body: Behaviour | Traits | OrderStanding, now_ms: int) -> None:
+        """Something about a person who agrees to offers."""
+        match body:
+            case Behaviour():
+                self.profiles.behaved(body, self.site.product, now_ms)
+            case Traits():
+                self.profiles.told(body, now_ms)
+            case OrderStanding() if self.profiles.ordered(body, now_ms):
+                facts = self._facts(body.device, body.store, now_ms)
+                fences = [fence.id for fence in self.site.fence.values() if fence.store == body.store]
+                for number, event in enumerate(self.devices.presence.present(fences, body.device)):
+                    # No crossing that is told: it triggers what waits for an order, where the shopper already is.
+                    crossing = _crossing(f"{self.number}-{self._entry}-ready{number}", event, instant(now_ms))
+                    self._ask(crossing, msgspec.structs.replace(facts, order="became_ready"))
 
     def _hand_over(self) -> None:
         """One handover an entry and owner: a second one of the same entry would be taken for a repeat."""
         if self._away:
             entry = str(self._entry)
-            for owner, (crossings, agrees) in self._away.items():
-                self._step.handovers.append((owner, Handover(self.number, entry, crossings, agrees)))
+            for owner, (crossings, facts) in self._away.items():
+                self._step.handovers.append((owner, Handover(self.number, entry, crossings, facts)))
             self._away = {}
 
     def _visits(self, visits: list[Visit]) -> None:
+        self.profiles.visited(visit for visit in visits if self.devices.agrees(visit.device, "offers"))
         first = len(self._step.outputs)
         self._say(
             [
@@ -198,19 +238,14 @@ class Partition:
 
     # --- stores ------------------------------------------------------------------------------------------------------
 
-    def _handover(self, handover: Handover, now_ms: int) -> None:
+    def _handover(self, handover: Handover) -> None:
         entry = EntryId.parse(handover.entry)
         if entry <= self._handed.get(handover.source, EntryId(0, 0)):
             return
         self._handed[handover.source] = entry
-        for crossing, agrees in zip(handover.crossings, handover.agrees, strict=True):
-            self._offer(crossing, agrees, now_ms)
-
-    def _offer(self, crossing: outputs.Crossing, agrees: bool, now_ms: int) -> None:
-        occupancy = self.stores.occupancy(crossing.store or "", now_ms) if self.offering.triggers(crossing) else None
-        decisions = self.offering.offer(crossing, agrees, occupancy, now_ms)
-        self._say(decisions.offers)
-        self._step.to_commit.extend(decisions.to_commit)
+        unknown = [Facts()] * len(handover.crossings)
+        for crossing, facts in zip(handover.crossings, handover.facts or unknown, strict=True):
+            self.offering.ask(crossing, facts)
 
     # --- the site ----------------------------------------------------------------------------------------------------
 
@@ -228,25 +263,21 @@ class Partition:
 
     def _changed(self, change: Change, old: Any, new: Any, now_ms: int) -> None:
         match change.kind:
-            case "fence":
-                if new is not None:
-                    self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
-                elif old is not None:
-                    self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
-                self._say(self.stores.fence_changed(old, new, now_ms))
+            case "fence" if new is not None:
+                self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
+            case "fence" if old is not None:
+                self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
             case "store":
                 self._store_changed(change.id, old, new, now_ms)
             case "sensor":
-                self._say(self.stores.sensor_changed(self._owned(old), self._owned(new), now_ms))
-            case "campaign":
-                self.offering.campaigns_changed()
-
-    def _owned(self, sensor: Any) -> Any:
-        """The sensor, if its store is this partition's."""
-        is_mine = sensor is not None and partition_of(sensor.store, self._partitions) == self.number
-        return sensor if is_mine else None
+                owned = {document.store for document in (old, new) if document is not None}
+                if any(partition_of(store, self._partitions) == self.number for store in owned):
+                    self._say(self.stores.sensor_changed(old, new, now_ms))
+            case "campaign" | "policy" | "product":
+                self.offering.changed(new)
 
     def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
+        self.offering.changed(new)
         if partition_of(store_id, self._partitions) == self.number:
             self._say(self.stores.store_changed(store_id, new, now_ms))
         if old is not None and new is not None and old.timezone != new.timezone:
@@ -265,6 +296,8 @@ class Partition:
                 "site": self.site,
                 "devices": self.devices.dump(),
                 "stores": self.stores.dump(),
+                "offering": self.offering.dump(),
+                "profiles": self.profiles.dump(),
                 "handed": {str(source): str(entry) for source, entry in self._handed.items()},
             }
         )
@@ -287,7 +320,8 @@ class Partition:
         fences = [partition.devices.zoned(fence, state.site.store) for fence in state.site.fence.values()]
         partition.devices = Devices.load(state.devices, rules.presence, rules.assumed, fences)
         partition.stores = Stores.load(state.stores, partition.site, state.now_ms)
-        partition.offering = Offering(partition.site, ledger)
+        partition.offering = Offering.load(state.offering, partition.site, ledger, rules.secret)
+        partition.profiles = Profiles.load(state.profiles)
         partition._handed = {int(source): EntryId.parse(entry) for source, entry in state.handed.items()}
         return partition
 
@@ -307,6 +341,8 @@ class _State(msgspec.Struct):
     devices: dict[str, Any]
     stores: dict[str, Any]
     handed: dict[str, str]
+    offering: dict[str, Any] = {}
+    profiles: dict[str, Any] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -12,7 +12,7 @@ What is known lies in three tables, each with a picture of its arrays: `devices.
 later lies in `timers.py`. The log's time is the only clock: every call first settles what was due by then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +24,7 @@ from geo_service.geofences.due import forget_absent, run_due
 from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Event
 from geo_service.geofences.fences import NO_DWELL
 from geo_service.geofences.leaps import Fix, Fixes, leaps
+from geo_service.geofences.present import present
 from geo_service.geofences.settle import settle
 from geo_service.geofences.shapes import read_shape
 from geo_service.geofences.stays import OUT
@@ -227,6 +228,10 @@ class Presence:
         """How many devices are in a fence; 0 for one that is not known."""
         slot = self._tables.fences.slot_of.get(fence_id)
         return 0 if slot is None else int(self._tables.fences.inside[slot])
+
+    def present(self, fences: Collection[str], device: str | None = None, limit: int = 1_000) -> list[Event]:
+        """Who is in these fences (or whether this device is): see `present.py`."""
+        return present(self._tables, fences, device, limit)
 
     def fences_of(self, device: str) -> list[str]:
         """Ids of the fences that a device is in, in order."""

@@ -1,73 +1,156 @@
-"""What a campaign says about itself: where it runs, when it is live, what its caps claim of the ledger."""
+"""A campaign in a store: what its document says, made ready once, so that a decision only has to look.
 
-from geo_service.catalogue.documents import Campaign, Store
+`Placement` answers the questions that need no ledger, and says what one offer claims of it. Nothing here changes with
+what is decided; what is kept between calls (whether it is open, and until when) is a memory of a pure answer.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from geo_service.catalogue.documents import Campaign, Policy, Product, StockLevel, Store
 from geo_service.catalogue.hours import Hours, local_day
 from geo_service.flow.ledger import Claim
+from geo_service.offers.audience import Audience, Person, read_audience, why_not
+from geo_service.offers.benefits import Benefit, Text, cost_of, read_benefit
+from geo_service.offers.choice import NEUTRAL_MARGIN
 from geo_service.outputs import Crossing
 from sensors.instants import millis
 
 _TWO_DAYS_MS = 172_800_000
 
 
-def runs_in(campaign: Campaign, store: Store) -> bool:
-    """Whether the campaign takes this store in: by id, by tag, or because it names neither."""
-    if not campaign.stores and not campaign.tags:
-        return True
-    return store.id in campaign.stores or not set(campaign.tags).isdisjoint(store.tags)
+class OpenHours:
+    """Hours that remember their last answer until it may change: most questions fall into the same stretch."""
+
+    def __init__(self, document: dict[str, Any], timezone: str) -> None:
+        """Raises ValueError where the hours cannot be read."""
+        self._hours = Hours(document, timezone)
+        self._from_ms = self._until_ms = 0
+        self._open = False
+
+    def is_open(self, at_ms: int) -> bool:
+        """Whether it is open at this instant."""
+        if not self._from_ms <= at_ms < self._until_ms:
+            self._open = self._hours.is_open(at_ms)
+            self._from_ms, self._until_ms = at_ms, self._hours.next_change(at_ms)
+        return self._open
 
 
-def is_triggered(campaign: Campaign, crossing: Crossing) -> bool:
-    """Whether this crossing is the one that makes the campaign speak."""
-    trigger = campaign.trigger
-    if (trigger.role, trigger.type) != (crossing.role, crossing.type):
-        return False
-    return trigger.type != "dwell" or trigger.dwell_s is None or (crossing.duration_s or 0) >= trigger.dwell_s
+class Terms:
+    """A campaign as it was meant: its rule tree, its benefit, its instants."""
+
+    def __init__(self, campaign: Campaign, products: Mapping[str, Product]) -> None:
+        """Read the document.
+
+        Raises:
+            InvalidInputError: audience or benefit cannot be read; `field` says where.
+        """
+        self.campaign = campaign
+        self.audience: Audience = read_audience(campaign.audience)
+        self.benefit: Benefit | None = read_benefit(campaign.benefit)
+        self.cost = cost_of(self.benefit)
+        self.has_coupon = not isinstance(self.benefit, Text)
+        self.starts_ms = None if campaign.starts is None else millis(campaign.starts)
+        self.ends_ms = None if campaign.ends is None else millis(campaign.ends)
+        of_products = (products[sku].category for sku in campaign.skus if sku in products)
+        self.categories = frozenset((*campaign.categories, *(category for category in of_products if category)))
+        self.margin = NEUTRAL_MARGIN if campaign.margin is None else campaign.margin
 
 
-def not_live(campaign: Campaign, now_ms: int) -> str | None:
-    """Why the campaign is not live now; None if it is."""
-    if campaign.state != "active":
-        return f"the campaign is {campaign.state}"
-    if campaign.starts is not None and now_ms < millis(campaign.starts):
-        return f"the campaign starts {campaign.starts.isoformat()}"
-    if campaign.ends is not None and now_ms >= millis(campaign.ends):
-        return f"the campaign ended {campaign.ends.isoformat()}"
-    return None
+class Placement:
+    """A campaign in one of its stores."""
+
+    def __init__(self, terms: Terms, store: Store, store_hours: OpenHours | None, policies: Iterable[Policy]) -> None:
+        """`policies`: those that bind this store."""
+        campaign = terms.campaign
+        self.terms, self.campaign, self.store = terms, campaign, store
+        self._hours = None if campaign.hours is None else OpenHours(campaign.hours, store.timezone)
+        self._store_hours = store_hours
+        self._policies = list(policies)
+        self._quiet = [OpenHours(policy.quiet, store.timezone) for policy in self._policies if policy.quiet is not None]
+        self._stock_keys = [f"{store.id}/{sku}" for sku in campaign.skus]
+
+    def is_triggered(self, crossing: Crossing) -> bool:
+        """Whether a crossing of the right role and type is enough of one."""
+        wanted_s = self.campaign.trigger.dwell_s
+        return self.campaign.trigger.type != "dwell" or wanted_s is None or (crossing.duration_s or 0) >= wanted_s
+
+    def not_live(self, now_ms: int) -> str | None:
+        """Why the campaign is not live now; None if it is."""
+        campaign = self.campaign
+        if campaign.state != "active":
+            return f"the campaign is {campaign.state}"
+        return self.out_of_time(now_ms)
+
+    def out_of_time(self, now_ms: int) -> str | None:
+        """Why now is before or after its time; None if it is not."""
+        campaign = self.campaign
+        if campaign.starts is not None and now_ms < (self.terms.starts_ms or 0):
+            return f"the campaign starts {campaign.starts.isoformat()}"
+        if campaign.ends is not None and now_ms >= (self.terms.ends_ms or 0):
+            return f"the campaign ended {campaign.ends.isoformat()}"
+        return None
+
+    def outside_hours(self, now_ms: int) -> str | None:
+        """Why it is not the hour for it: the campaign's own hours, the store's, then quiet hours; None if it is."""
+        if self._hours is not None and not self._hours.is_open(now_ms):
+            return "outside the campaign's hours"
+        if self._store_hours is not None and not self._store_hours.is_open(now_ms):
+            return "the store is closed"
+        if any(quiet.is_open(now_ms) for quiet in self._quiet):
+            return "quiet hours"
+        return None
+
+    def not_meant(self, person: Person) -> str | None:
+        """Why this person is not in the audience; None if they are."""
+        return why_not(self.terms.audience, person)
+
+    def out_of_stock(self, stock: Mapping[str, StockLevel]) -> str | None:
+        """Why there is nothing to sell: every product that the campaign names and whose stock is known has run out."""
+        known = [level for key in self._stock_keys if (level := stock.get(key)) is not None]
+        if known and all(level.on_hand - level.safety <= 0 for level in known):
+            return "nothing of it is left in this store"
+        return None
+
+    def claims(self, device: str, now_ms: int) -> list[Claim]:
+        """What one offer takes of the caps; each counter's last part names the cap."""
+        campaign, store = self.campaign, self.store
+        caps, name = campaign.caps, f"cap:{campaign.id}"
+        claims = []
+        if caps.per_device is not None:
+            claims.append(Claim(f"{name}:device:{device}:per_device", 1, caps.per_device))
+        if gap_ms := round((caps.min_gap_s or 0) * 1000):
+            claims.append(Claim(f"{name}:gap:{device}:min_gap_s", 1, 1, forget_after_ms=gap_ms))
+        if caps.per_store is not None:
+            claims.append(Claim(f"{name}:store:{store.id}:per_store", 1, caps.per_store))
+        if caps.per_day is not None:
+            day = local_day(now_ms, store.timezone).isoformat()
+            claims.append(Claim(f"{name}:{day}:per_day", 1, caps.per_day, forget_after_ms=_TWO_DAYS_MS))
+        if caps.total is not None:
+            claims.append(Claim(f"{name}:total", 1, caps.total))
+        if caps.budget is not None and self.terms.cost:
+            claims.append(Claim(f"{name}:budget", self.terms.cost, caps.budget))
+        if campaign.exclusive is not None:
+            good_ms = round(campaign.expires_s * 1000)
+            claims.append(Claim(f"exclusive:{campaign.exclusive}:{device}:exclusive", 1, 1, forget_after_ms=good_ms))
+        for policy in self._policies:
+            claims += _policy_claims(policy, store, device, now_ms)
+        return claims
 
 
-def outside_hours(campaign: Campaign, store: Store, now_ms: int) -> str | None:
-    """Why it is not the hour for it: the campaign's own hours, then the store's; None if it is."""
-    if campaign.hours is not None and not Hours(campaign.hours, store.timezone).is_open(now_ms):
-        return "outside the campaign's hours"
-    if store.hours is not None and not Hours(store.hours, store.timezone).is_open(now_ms):
-        return "the store is closed"
-    return None
-
-
-def claims_of(campaign: Campaign, store: Store, device: str, now_ms: int) -> list[Claim]:
-    """What one offer takes of the campaign's caps; each counter's last part names the cap."""
-    caps, name = campaign.caps, f"cap:{campaign.id}"
-    claims = []
-    if caps.per_device is not None:
-        claims.append(Claim(f"{name}:device:{device}:per_device", 1, caps.per_device))
-    gap_ms = round((caps.min_gap_s or 0) * 1000)
-    if gap_ms:
-        claims.append(Claim(f"{name}:gap:{device}:min_gap_s", 1, 1, forget_after_ms=gap_ms))
-    if caps.per_day is not None:
+def _policy_claims(policy: Policy, store: Store, device: str, now_ms: int) -> list[Claim]:
+    caps, name, claims = policy.caps, f"policy:{policy.id}:{device}", []
+    if caps.per_device_day is not None:
         day = local_day(now_ms, store.timezone).isoformat()
-        claims.append(Claim(f"{name}:{day}:per_day", 1, caps.per_day, forget_after_ms=_TWO_DAYS_MS))
-    if caps.total is not None:
-        claims.append(Claim(f"{name}:total", 1, caps.total))
-    cost = cost_of(campaign)
-    if caps.budget is not None and cost:
-        claims.append(Claim(f"{name}:budget", cost, caps.budget))
+        limit = caps.per_device_day
+        claims.append(Claim(f"{name}:{day}:policy.per_device_day", 1, limit, forget_after_ms=_TWO_DAYS_MS))
+    if gap_ms := round((caps.min_gap_s or 0) * 1000):
+        claims.append(Claim(f"{name}:gap:policy.min_gap_s", 1, 1, forget_after_ms=gap_ms))
     return claims
 
 
-def cost_of(campaign: Campaign) -> int:
-    """What one offer can cost, in minor units: the benefit's `cost`, or its `amount` of money; at least 0."""
-    for field in ("cost", "amount"):
-        value = campaign.benefit.get(field)
-        if isinstance(value, int) and value >= 0:
-            return value
-    return 0
+def concerns(document: Campaign | Policy, store: Store) -> bool:
+    """Whether a campaign or policy takes this store in: by id, by tag, or because it names neither."""
+    if not document.stores and not document.tags:
+        return True
+    return store.id in document.stores or not set(document.tags).isdisjoint(store.tags)

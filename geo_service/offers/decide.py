@@ -1,19 +1,27 @@
 """From a crossing to at most one offer, and for every campaign that stays silent the reason why.
 
 The questions, in order, each with its own reason when the answer is no:
-consent → fresh → live → hours → audience → caps → stock → pacing → holdout → best. The caps are looked at in their
-place and claimed from the ledger at the end, for the one offer that is made: atomically, so that a thousand triggers at
-once never send one too many.
+consent → fresh → live → hours → audience → caps → stock → pacing → holdout → best.
+
+`plan` asks what needs no ledger and puts the campaigns in order, the best first; `settle` asks the ledger about all plans
+of a log entry in one call, and says what came of it. Of one crossing's campaigns the first with room holds what it
+claims; the others are only looked at. The claims are atomic, so that a thousand triggers at once never send one too many.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from geo_service.catalogue.documents import Campaign, StockLevel, Store
-from geo_service.flow.ledger import Claim, Ledger, Reservation
-from geo_service.offers.campaigns import claims_of, is_triggered, not_live, outside_hours, runs_in
+from geo_service.catalogue.documents import StockLevel
+from geo_service.flow.ledger import Answer, Claim, Ledger, Reservation
+from geo_service.offers.affinity import affinity
+from geo_service.offers.audience import Person
+from geo_service.offers.campaigns import Placement
+from geo_service.offers.choice import Acceptance, Worth, crowding_of, worth
+from geo_service.offers.coupons import REPLAY_SECRET, code_of
+from geo_service.offers.facts import Facts
 from geo_service.offers.holdout import is_held_out
+from geo_service.offers.texts import words_of
 from geo_service.outputs import Crossing, Occupancy, Offer
 from sensors.instants import instant, millis
 
@@ -21,7 +29,7 @@ FRESH_MS = 120_000
 """An offer answers where the shopper is, not where the phone was before it went offline."""
 HELD_MS = 3_600_000
 """How long the ledger holds a claim that nobody commits: far longer than a worker takes to come back."""
-
+QUESTIONS = ("consent", "fresh", "live", "hours", "audience", "caps", "stock", "pacing", "holdout", "best")
 AFTER_CAPS = frozenset(("stock", "pacing"))
 """Questions that come after the caps: a campaign that ran into both is told of its caps."""
 
@@ -29,92 +37,120 @@ Withheld = tuple[str, str]
 """`(question, reason)`"""
 
 
+class Paced(NamedTuple):
+    """Whether one more may be invited: how pacing answers, before the ledger is asked."""
+
+    refusal: str | None = None
+    """Why not."""
+    claims: Sequence[Claim] = ()
+    """What an invitation takes of what there is room for; counters begin with `pacing:`."""
+    evidence: Mapping[str, Any] = {}
+    """What stands beside the decision, under `pacing`."""
+
+
 class World(NamedTuple):
     """What a decision looks at; all of it as of the log entry being folded."""
 
-    stores: Mapping[str, Store]
-    campaigns: Iterable[Campaign]
-    stock: Mapping[str, StockLevel]
-    agrees: bool
-    """Whether this person agrees to offers."""
-    occupancy: Occupancy | None
+    placements: Iterable[Placement]
+    """The campaigns that such a crossing triggers in this store."""
+    stock: Mapping[str, StockLevel] = {}
+    facts: Facts = Facts(agrees=True)
+    """What is known of the person."""
+    occupancy: Occupancy | None = None
     """The store's occupancy now; None where nothing measures it."""
+    acceptance: Mapping[str, Acceptance] = {}
+    """By campaign, how its offers fared here."""
+    pace: Callable[[Placement, Crossing, int], Paced] | None = None
+    """The pacing question about a campaign, a crossing and now; None: a store that is full or blind takes nobody."""
+    secret: bytes = REPLAY_SECRET
+    """What coupon codes are made with."""
+
+
+class Option(NamedTuple):
+    """One campaign, as far as it can be judged without the ledger."""
+
+    placement: Placement
+    withheld: Withheld | None
+    claims: list[Claim]
+    """What it would take; of one that is withheld, only what comes before the question that stopped it."""
+    worth: Worth | None
+    pacing: Mapping[str, Any]
+
+
+class Plan(NamedTuple):
+    """One crossing and its campaigns, in the order in which they may speak."""
+
+    crossing: Crossing
+    world: World
+    options: list[Option]
 
 
 class Decisions(NamedTuple):
-    """What a trigger came to."""
+    """What triggers came to."""
 
     offers: list[Offer]
     to_commit: list[str]
     """Ledger keys to commit once the offers are written."""
 
 
-def decide(crossing: Crossing, world: World, ledger: Ledger, *, now_ms: int) -> Decisions:
-    """Decide what this crossing leads to. Deterministic for the same log and ledger; writes nothing but ledger claims."""
-    store = world.stores.get(crossing.store or "")
-    if store is None:
-        return Decisions([], [])
-    triggered = [
-        campaign
-        for campaign in world.campaigns
-        if campaign.state != "draft" and is_triggered(campaign, crossing) and runs_in(campaign, store)
+def plan(crossing: Crossing, world: World, now_ms: int) -> Plan:
+    """Judge the campaigns that a crossing triggers. Pure."""
+    crowding = crowding_of([] if world.occupancy is None else [world.occupancy.rate])
+    options = [
+        _option(placement, crossing, world, crowding, now_ms)
+        for placement in world.placements
+        if placement.campaign.state != "draft" and placement.is_triggered(crossing)
     ]
-    if not triggered:
-        return Decisions([], [])
-    occupancy = world.occupancy
-    triggered.sort(key=lambda campaign: (-campaign.priority, campaign.id))
-    offers: list[Offer] = []
-    chosen: Campaign | None = None
-    keys: list[str] = []
-    for number, campaign in enumerate(triggered):
-        make = _Maker(f"{crossing.id}.{number}", campaign, crossing, now_ms, evidence_of(crossing, occupancy))
-        withheld = _refuse(campaign, crossing, store, world, now_ms)
-        claims = claims_of(campaign, store, crossing.device, now_ms)
-        if withheld is not None and withheld[0] in AFTER_CAPS:
-            withheld = _used_up(claims, ledger, now_ms, make.id) or withheld
-        if withheld is None and chosen is not None:
-            withheld = ("best", f"{chosen.name} was the better offer")
-        if withheld is None and claims:
-            withheld = _claim(claims, ledger, now_ms, make.id)
-        if withheld is not None:
-            offers.append(make.offer("withheld", withheld))
-            continue
-        chosen = campaign
-        if claims:
-            keys.append(make.id)
-        # Held out only now, after everything admitted it: the two arms differ in nothing but the offer.
-        held_out = is_held_out(crossing.device, campaign.id, campaign.holdout)
-        offers.append(
-            make.offer("held_out", ("holdout", "kept back to measure the effect")) if held_out else make.sent()
-        )
-    return Decisions(offers, keys)
+    options.sort(key=_rank)
+    return Plan(crossing, world, options)
 
 
-def _refuse(campaign: Campaign, crossing: Crossing, store: Store, world: World, now_ms: int) -> Withheld | None:
-    """The first question whose answer is no, caps aside."""
-    if not world.agrees:
+def _rank(option: Option) -> tuple[int, float, str]:
+    campaign = option.placement.campaign
+    return -campaign.priority, -(option.worth.expected if option.worth is not None else 0.0), campaign.id
+
+
+def _option(placement: Placement, crossing: Crossing, world: World, crowding: float, now_ms: int) -> Option:
+    withheld = _refuse(placement, crossing, world, now_ms)
+    if withheld is not None and withheld[0] not in AFTER_CAPS:
+        return Option(placement, withheld, [], None, {})
+    claims = placement.claims(crossing.device, now_ms)
+    if withheld is not None:
+        return Option(placement, withheld, claims, None, {})
+    paced = pace(placement, crossing, world, now_ms)
+    if paced.refusal is not None:
+        return Option(placement, ("pacing", paced.refusal), claims, None, paced.evidence)
+    terms = placement.terms
+    share = world.acceptance.get(terms.campaign.id, _UNKNOWN).draw(crossing.id, terms.campaign.id)
+    value = worth(affinity(world.facts.affinities, terms.categories), terms.margin, share, crowding)
+    return Option(placement, None, [*claims, *paced.claims], value, paced.evidence)
+
+
+_UNKNOWN = Acceptance()
+
+
+def _refuse(placement: Placement, crossing: Crossing, world: World, now_ms: int) -> Withheld | None:
+    """The first question whose answer is no, caps and pacing aside."""
+    if not world.facts.agrees:
         return "consent", "this person has not agreed to offers"
     if now_ms - millis(crossing.time) > FRESH_MS:
         return "fresh", "the phone was there too long ago"
-    if (reason := not_live(campaign, now_ms)) is not None:
+    if (reason := placement.not_live(now_ms)) is not None:
         return "live", reason
-    if (reason := outside_hours(campaign, store, now_ms)) is not None:
+    if (reason := placement.outside_hours(now_ms)) is not None:
         return "hours", reason
-    if crossing.mock and campaign.audience.get("mock") is not True:
-        return "audience", "the phone's location is simulated"
-    if (reason := out_of_stock(campaign, store, world.stock)) is not None:
+    if (reason := placement.not_meant(Person(world.facts, crossing, placement.store, now_ms))) is not None:
+        return "audience", reason
+    if (reason := placement.out_of_stock(world.stock)) is not None:
         return "stock", reason
-    if (reason := too_full(world.occupancy)) is not None:
-        return "pacing", reason
     return None
 
 
-def out_of_stock(campaign: Campaign, store: Store, stock: Mapping[str, StockLevel]) -> str | None:
-    """Why there is nothing to sell: every product that the campaign names and whose stock is known has run out."""
-    known = [level for sku in campaign.skus if (level := stock.get(f"{store.id}/{sku}")) is not None]
-    if known and all(level.on_hand - level.safety <= 0 for level in known):
-        return "nothing of it is left in this store"
-    return None
+def pace(placement: Placement, crossing: Crossing, world: World, now_ms: int) -> Paced:
+    """Whether one more may come."""
+    if world.pace is not None:
+        return world.pace(placement, crossing, now_ms)
+    return Paced(too_full(world.occupancy))
 
 
 def too_full(occupancy: Occupancy | None) -> str | None:
@@ -128,30 +164,103 @@ def too_full(occupancy: Occupancy | None) -> str | None:
     return None
 
 
-def _used_up(claims: list[Claim], ledger: Ledger, now_ms: int, key: str) -> Withheld | None:
-    """The first cap that has no room. Claimed and given back rather than read, because the ledger remembers its answer: an
-    entry folded again after a crash hears what it heard, not what later entries have used up since.
-    """
-    if not claims:
-        return None
-    withheld = _claim(claims, ledger, now_ms, key)
-    if withheld is None:
-        ledger.release([key], now_ms)
-    return withheld
+def settle(plans: Sequence[Plan], ledger: Ledger, *, now_ms: int) -> Decisions:
+    """Claim for all plans at once, and say what each came to. Deterministic for the same log and ledger."""
+    wanted = [reservation for plan in plans for reservation in _reservations(plan)]
+    answers = dict(zip((key for key, *_ in wanted), ledger.reserve(wanted, now_ms) if wanted else (), strict=True))
+    offers: list[Offer] = []
+    to_commit: list[str] = []
+    for each in plans:
+        chosen: Placement | None = None
+        for number, option in enumerate(each.options):
+            offer_id = f"{each.crossing.id}.{number}"
+            answer = answers.get(offer_id, _GRANTED)
+            withheld = _withheld(option, answer, chosen)
+            if withheld is None:
+                chosen = option.placement
+                if option.claims:
+                    to_commit.append(offer_id)
+            offers.append(_offer(offer_id, each, option, withheld, now_ms))
+    return Decisions(offers, to_commit)
 
 
-def _claim(claims: list[Claim], ledger: Ledger, now_ms: int, key: str) -> Withheld | None:
-    answer = ledger.reserve([Reservation(key, claims, HELD_MS)], now_ms)[0]
-    return None if answer.granted else _cap_reached(answer.refused or "")
+_GRANTED = Answer(True)
 
 
-def _cap_reached(counter: str) -> Withheld:
-    return "caps", f"{counter.rpartition(':')[2]} is used up"
+def _reservations(plan: Plan) -> Iterator[Reservation]:
+    """Of the options that are admitted so far the first with room holds; behind one that claims nothing, none does."""
+    hold = True
+    for number, option in enumerate(plan.options):
+        admitted = option.withheld is None
+        if option.claims:
+            yield Reservation(
+                f"{plan.crossing.id}.{number}", option.claims, HELD_MS, plan.crossing.id, hold and admitted
+            )
+        elif admitted:
+            hold = False
 
 
-def evidence_of(crossing: Crossing, occupancy: Occupancy | None) -> dict[str, Any]:
-    """What the decision was made on."""
+def _withheld(option: Option, answer: Answer, chosen: Placement | None) -> Withheld | None:
+    """Why an option does not speak, now that the ledger has answered."""
+    if not answer.granted:
+        return _used_up(answer.refused or "")
+    if option.withheld is not None:
+        return option.withheld
+    if chosen is not None:
+        return "best", f"{chosen.campaign.name} was the better offer"
+    return None
+
+
+def _used_up(counter: str) -> Withheld:
+    cap = counter.rpartition(":")[2]
+    if counter.startswith("pacing:"):
+        return "pacing", f"as many as may come are invited ({cap})"
+    if counter.startswith("exclusive:"):
+        return "caps", "an offer that excludes this one is still good"
+    return "caps", f"{cap} is used up"
+
+
+def decide(crossing: Crossing, world: World, ledger: Ledger, *, now_ms: int) -> Decisions:
+    """Plan and settle one crossing."""
+    return settle([plan(crossing, world, now_ms)], ledger, now_ms=now_ms)
+
+
+def _offer(offer_id: str, plan: Plan, option: Option, withheld: Withheld | None, now_ms: int) -> Offer:
+    crossing, world, placement = plan.crossing, plan.world, option.placement
+    campaign, terms = placement.campaign, placement.terms
+    now, evidence = instant(now_ms), evidence_of(crossing, world, option)
+    words = words_of(campaign, world.facts.language)
+    decision: Literal["sent", "withheld", "held_out"] = "withheld"
+    reason, code, expires = ": ".join(withheld or ()), None, None
+    if withheld is None and is_held_out(crossing.device, campaign.id, campaign.holdout):
+        # Held out only now, after everything admitted it: the two arms differ in nothing but the offer.
+        decision, reason = "held_out", "holdout: kept back to measure the effect"
+    elif withheld is None:
+        decision, reason, expires = "sent", "admitted", now + timedelta(seconds=campaign.expires_s)
+        code = code_of(world.secret, offer_id) if terms.has_coupon else None
+        if campaign.benefit:
+            evidence["benefit"] = campaign.benefit
+    return Offer(
+        id=offer_id,
+        campaign=campaign.id,
+        device=crossing.device,
+        store=placement.store.id,
+        decision=decision,
+        reason=reason,
+        code=code,
+        title=words.title,
+        body=words.body,
+        language=words.language,
+        time=now,
+        expires=expires,
+        evidence=evidence,
+    )
+
+
+def evidence_of(crossing: Crossing, world: World, option: Option) -> dict[str, Any]:
+    """What a decision was made on."""
     evidence: dict[str, Any] = {"crossing": crossing.id, "confidence": crossing.confidence}
+    occupancy, facts = world.occupancy, world.facts
     if occupancy is not None:
         evidence["occupancy"] = {
             "mean": occupancy.mean,
@@ -161,36 +270,15 @@ def evidence_of(crossing: Crossing, occupancy: Occupancy | None) -> dict[str, An
             "level": occupancy.level,
             "status": occupancy.status,
         }
+    if option.placement.terms.audience.rule is not None and facts.agrees:
+        evidence["person"] = {
+            "visits": facts.visits,
+            "visits_here": facts.visits_here,
+            "segments": facts.segments,
+            "order": facts.order,
+        }
+    if option.worth is not None:
+        evidence["worth"] = option.worth
+    if option.pacing:
+        evidence["pacing"] = option.pacing
     return evidence
-
-
-class _Maker(NamedTuple):
-    """One campaign's decision in the making."""
-
-    id: str
-    campaign: Campaign
-    crossing: Crossing
-    now_ms: int
-    evidence: dict[str, Any]
-
-    def sent(self) -> Offer:
-        return self._offer("sent", "admitted")
-
-    def offer(self, decision: Any, why: Withheld) -> Offer:
-        return self._offer(decision, ": ".join(why))
-
-    def _offer(self, decision: Any, reason: str) -> Offer:
-        now = instant(self.now_ms)
-        sent = decision == "sent"
-        return Offer(
-            id=self.id,
-            campaign=self.campaign.id,
-            device=self.crossing.device,
-            store=self.crossing.store or "",
-            decision=decision,
-            reason=reason,
-            title=self.campaign.name,
-            time=now,
-            expires=now + timedelta(seconds=self.campaign.expires_s) if sent else None,
-            evidence=self.evidence | ({"benefit": self.campaign.benefit} if sent and self.campaign.benefit else {}),
-        )

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -6,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_service.catalogue.documents import Campaign, Caps, StockLevel, Store, Trigger
+from geo_service.catalogue.site import Site
 from geo_service.flow.ledger import MemoryLedger
-from geo_service.offers.decide import Decisions, World, decide
+from geo_service.flow.offering import Offering
+from geo_service.offers.decide import Decisions
+from geo_service.offers.facts import Facts
 from geo_service.offers.holdout import is_held_out
 from geo_service.outputs import Crossing, Occupancy
 from sensors.instants import millis
@@ -55,14 +59,27 @@ def occupancy(level: str = "normal", status: str = "live") -> Occupancy:
     )
 
 
-def world(*campaigns: Campaign, **changes: object) -> World:
-    known = {"stores": {"s1": STORE}, "campaigns": campaigns, "stock": {}, "agrees": True, "occupancy": occupancy()}
-    return World(**(known | changes))
+class About(NamedTuple):
+    """What there is to decide about: a site, a person, and how full the store is."""
+
+    site: Site
+    facts: Facts
+    occupancy: Occupancy | None
 
 
-def ask(world: World, crossing: Crossing, ledger: MemoryLedger | None = None, now_ms: int = NOW_MS) -> Decisions:
+def world(*campaigns: Campaign, **changes: object) -> About:
+    site = Site(store={"s1": STORE}, campaign={campaign.id: campaign for campaign in campaigns})
+    for name in ("stock", "policy", "product"):
+        getattr(site, name).update(changes.get(name, {}))
+    facts = changes.get("facts", Facts(agrees=changes.get("agrees", True)))
+    return About(site, facts, changes.get("occupancy", occupancy()))
+
+
+def ask(about: About, crossing: Crossing, ledger: MemoryLedger | None = None, now_ms: int = NOW_MS) -> Decisions:
     ledger = MemoryLedger() if ledger is None else ledger
-    decisions = decide(crossing, world, ledger, now_ms=now_ms)
+    offering = Offering(about.site, ledger)
+    offering.ask(crossing, about.facts)
+    decisions = offering.answer(lambda _store, _now_ms: about.occupancy, now_ms)
     ledger.commit(decisions.to_commit, now_ms)
     return decisions
 
@@ -191,7 +208,7 @@ def test_a_dwell_campaign_waits_for_its_own_time():
     ],
 )
 def test_caps_count_what_was_sent(caps, sent):
-    campaign = change(BREAD, caps=caps, benefit={"type": "amount", "amount": 100, "currency": "EUR"})
+    campaign = change(BREAD, caps=caps, benefit={"type": "amount", "value": 100, "currency": "EUR"})
     ledger = MemoryLedger()
     minutes = [0, 30, 60, 24 * 60]
     got = []

@@ -1,0 +1,50 @@
+"""Coupon codes: unguessable, made from a secret and the offer's id, so that nobody has to keep them.
+
+A code is HMAC-SHA-256 (RFC 2104) of the offer's id, cut to 80 bits, in Crockford's base 32: `7Q4K-9XWM-02RT-HB5N`. Whoever
+folds the log with the same secret makes the same codes; whoever lacks it can neither guess nor make one. What is stored
+is an HMAC of the code under the same secret: from the store alone no code can be read.
+"""
+
+import hmac
+from typing import Literal
+
+from geo_service.errors import InvalidInputError
+
+CouponState = Literal["issued", "locked", "redeemed", "rolled_back", "void", "expired"]
+Channel = Literal["store", "online"]
+
+REPLAY_SECRET = b"geo-service replay: codes made with this are worth nothing"
+"""What a replay uses that was given no secret; its codes differ from the live service's."""
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LOOKALIKES = str.maketrans("OILoil", "011011", "- ")
+_BYTES = 10
+_LENGTH = 16
+
+
+def code_of(secret: bytes, offer: str) -> str:
+    """The code that goes with an offer."""
+    digest = hmac.digest(secret, b"code\0" + offer.encode(), "sha256")
+    number = int.from_bytes(digest[:_BYTES], "big")
+    letters = [_LETTERS[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5)]
+    return "-".join("".join(letters[at : at + 4]) for at in range(0, _LENGTH, 4))
+
+
+def plain_code(said: str) -> str:
+    """A code as somebody typed it: without dashes and spaces, O for 0, I and L for 1, small letters.
+
+    Raises:
+        InvalidInputError: it cannot be a code.
+    """
+    plain = said.translate(_LOOKALIKES).upper() if len(said) <= 64 else ""
+    if len(plain) != _LENGTH or not set(plain) <= set(_LETTERS):
+        raise InvalidInputError("is no coupon code: 16 letters and digits, such as 7Q4K-9XWM-02RT-HB5N", field="code")
+    return plain
+
+
+def fingerprint(secret: bytes, code: str) -> str:
+    """What is stored of a code: 128 bits of an HMAC, as hexadecimal digits.
+
+    Raises:
+        InvalidInputError: it cannot be a code.
+    """
+    return hmac.digest(secret, b"kept\0" + plain_code(code).encode(), "sha256")[:16].hex()
