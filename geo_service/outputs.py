@@ -12,6 +12,8 @@ CrossingType = Literal["enter", "dwell", "exit", "cross"]
 Reason = Literal["observed", "silence", "fence_changed", "fence_removed", "forgotten"]
 Level = Literal["quiet", "normal", "busy", "full"]
 Status = Literal["live", "degraded", "blind", "uncalibrated"]
+SensorState = Literal["live", "silent", "stuck", "skewed", "rejected"]
+AlertKind = Literal["warn", "full", "legal", "doors"]
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
@@ -117,9 +119,31 @@ class Sensor(Output, frozen=True, kw_only=True):
 
     id: str
     store: str
-    state: Literal["live", "silent", "stuck", "skewed", "rejected"]
+    state: SensorState
     since: datetime
     detail: str
+
+
+class Alert(Output, frozen=True, kw_only=True):
+    """A manager should look: a place is nearly full (`warn`), full, perhaps above its legal capacity, or its doors do not
+    add up at night (`doors`). Each is raised once and cleared once.
+    """
+
+    id: str
+    store: str
+    zone: str | None
+    alert: AlertKind
+    state: Literal["raised", "cleared"]
+    time: datetime
+    since: datetime
+    """When it was raised; with store, zone and alert the same for the word that clears it."""
+    detail: str
+    """What a manager reads."""
+    mean: float
+    low: float
+    high: float
+    rate: float
+    p_over: float
 
 
 class Rejected(Output, frozen=True, kw_only=True):
@@ -130,6 +154,6 @@ class Rejected(Output, frozen=True, kw_only=True):
     time: datetime
 
 
-AnyOutput = Crossing | Occupancy | Visit | Offer | Redemption | Sensor | Rejected
+AnyOutput = Crossing | Occupancy | Visit | Offer | Redemption | Sensor | Alert | Rejected
 encode = msgspec.json.Encoder().encode
 """One output as JSON bytes."""

@@ -45,7 +45,7 @@ from geo_service.offers.facts import Facts
 from sensors.errors import SensorsError
 from sensors.instants import instant
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Rules(NamedTuple):
@@ -67,6 +67,8 @@ class Step(NamedTuple):
     """Ledger keys to commit after this step is."""
     counts: dict[str, int]
     """What happened to pings, by fate, for the operator's counters."""
+    values: dict[str, bytes | None]
+    """Current values to write with the outputs, beside those that are outputs themselves; None: it is gone."""
 
 
 class Partition:
@@ -84,14 +86,14 @@ class Partition:
         self._handed: dict[int, EntryId] = {}
         self._away: dict[int, tuple[list[outputs.Crossing], list[Facts]]] = {}
         self._entry = EntryId(0, 0)
-        self._step = Step([], [], [], {})
+        self._step = Step([], [], [], {}, {})
 
     # --- the fold ----------------------------------------------------------------------------------------------------
 
     def advance(self, entry: Entry) -> Step:
         """Fold one entry. Deterministic: the same entries in the same order give the same steps."""
         self._entry = entry.id
-        self._step = Step([], [], [], {})
+        self._step = Step([], [], [], {}, {})
         now_ms = entry.id.ms
         body = entry.body
         if isinstance(body, Pings):
@@ -108,6 +110,7 @@ class Partition:
         self._say(decisions.offers)
         self._step.to_commit.extend(decisions.to_commit)
         self._hand_over()
+        self._step.values.update(self.stores.values(now_ms))
         return self._step
 
     def _rare(self, body: Body, now_ms: int) -> None:
@@ -140,7 +143,12 @@ class Partition:
         return min(dues, default=None)
 
     def _say(self, said: Sequence[outputs.AnyOutput]) -> None:
-        self._step.outputs.extend(said)
+        for output in said:
+            if isinstance(output, outputs.Alert):
+                alert_id = f"{self.number}-{self._entry}-{len(self._step.outputs)}"
+                self._step.outputs.append(msgspec.structs.replace(output, id=alert_id))
+            else:
+                self._step.outputs.append(output)
 
     # --- devices -----------------------------------------------------------------------------------------------------
 
@@ -263,18 +271,23 @@ class Partition:
 
     def _changed(self, change: Change, old: Any, new: Any, now_ms: int) -> None:
         match change.kind:
-            case "fence" if new is not None:
-                self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
-            case "fence" if old is not None:
-                self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
+            case "fence":
+                if new is not None:
+                    self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
+                elif old is not None:
+                    self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
+                self._say(self.stores.fence_changed(old, new, now_ms))
             case "store":
                 self._store_changed(change.id, old, new, now_ms)
             case "sensor":
-                owned = {document.store for document in (old, new) if document is not None}
-                if any(partition_of(store, self._partitions) == self.number for store in owned):
-                    self._say(self.stores.sensor_changed(old, new, now_ms))
+                self._say(self.stores.sensor_changed(self._owned(old), self._owned(new), now_ms))
             case "campaign" | "policy" | "product":
                 self.offering.changed(new)
+
+    def _owned(self, sensor: Any) -> Any:
+        """The sensor, if its store is this partition's."""
+        is_mine = sensor is not None and partition_of(sensor.store, self._partitions) == self.number
+        return sensor if is_mine else None
 
     def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
         self.offering.changed(new)
