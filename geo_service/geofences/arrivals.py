@@ -96,13 +96,17 @@ def has_repeats(dev: Ints, size: int) -> bool:
     return bool((last[dev] != rows).any())
 
 
-def rounds(dev: Ints) -> list[NDArray[np.intp]]:
-    """Rows split so that each device occurs once in a part, and its rows come in their order."""
+def in_turn(dev: Ints, repeats: bool) -> tuple[Ints, Ints, Ints, Ints]:
+    """Rows sorted by device, each device's in their order; then the number of each sorted row's device, and each one's ends.
+
+    Returns:
+        `order, who, first, last`: elements of `dev`; per sorted row; per device its first and last sorted row.
+    """
+    every = np.arange(len(dev))
+    if not repeats:
+        return every, every, every, every
     order = np.argsort(dev, kind="stable")
-    first = np.ones(len(dev), np.bool_)
-    first[1:] = dev[order][1:] != dev[order][:-1]
-    begins = np.flatnonzero(first)
-    turn = np.arange(len(dev)) - begins[np.cumsum(first) - 1]
-    by_turn = np.lexsort((order, turn))
-    cuts = np.flatnonzero(np.diff(turn[by_turn])) + 1
-    return np.split(order[by_turn], cuts)
+    begins = np.ones(len(dev), np.bool_)
+    begins[1:] = dev[order][1:] != dev[order][:-1]
+    first = begins.nonzero()[0]
+    return order, np.cumsum(begins) - 1, first, np.append(first[1:], len(dev)) - 1

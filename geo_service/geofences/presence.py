@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from geo_service.catalogue.documents import Fence
-from geo_service.geofences import arrivals
+from geo_service.geofences import arrivals, strict
 from geo_service.geofences.due import forget_absent, run_due
 from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Event
 from geo_service.geofences.fences import NO_DWELL
@@ -28,10 +28,10 @@ from geo_service.geofences.present import present
 from geo_service.geofences.settle import settle
 from geo_service.geofences.shapes import read_shape
 from geo_service.geofences.stays import OUT
-from geo_service.geofences.steady import Steady, half_width_m
-from geo_service.geofences.strict import Strict
+from geo_service.geofences.steady import half_width_m
 from geo_service.geofences.tables import LATER, Ints, Mask, Mode, Rows, Tables
 from geo_service.geofences.timers import Timer, Timers
+from geo_service.geofences.weighing import follow
 from geo_service.pings.batch import MOCK, PingBatch
 
 
@@ -163,21 +163,12 @@ class Presence:
         held = np.empty(0, np.int64)
         if self.mode == "steady":
             judged, held = self._hold(batch, judged)
-        at, dev = judged.rows, judged.dev
-        rows = Rows(
-            at,
-            dev,
-            judged.time_ms,
-            batch.lat[at],
-            batch.lon[at],
-            np.where(batch.accuracy_m[at] > 0, batch.accuracy_m[at], np.nan),
-            (batch.flags[at] & MOCK) != 0,
-        )
-        if len(at):
-            view = Strict(self._tables, rows) if self.mode == "strict" else Steady(self._tables, rows, logged_ms)
-            for part in view.turns(dev) if judged.repeats else [np.arange(len(dev))]:
-                turn = rows.take(part) if judged.repeats else rows
-                settle(self._tables, turn, *view.follow(turn, part), logged_ms)
+        if len(judged.rows):
+            rows = _rows(batch, judged)
+            followed = (
+                strict.follow(self._tables, rows) if self.mode == "strict" else follow(self._tables, rows, logged_ms)
+            )
+            settle(self._tables, rows, *followed, logged_ms)
         return Step(events + self._tables.told(), judged.late, judged.duplicate, judged.skewed, judged.too_old, held)
 
     def _hold(self, batch: PingBatch, judged: arrivals.Arrivals) -> tuple[arrivals.Arrivals, Ints]:
@@ -292,6 +283,27 @@ class Presence:
         tables.held = {place: Fix(*fix) for place, fix in dumped["held"].items()}
         tables.quiet_until_ms = dumped["quiet_until_ms"]
         return presence
+
+
+def _rows(batch: PingBatch, judged: arrivals.Arrivals) -> Rows:
+    """The pings that count, device by device."""
+    order, who, first, last = arrivals.in_turn(judged.dev, judged.repeats)
+    at, dev, time_ms = judged.rows, judged.dev, judged.time_ms
+    if judged.repeats:
+        at, dev, time_ms = at[order], dev[order], time_ms[order]
+    accuracy_m = batch.accuracy_m[at]
+    return Rows(
+        at,
+        dev,
+        time_ms,
+        batch.lat[at],
+        batch.lon[at],
+        np.where(accuracy_m > 0, accuracy_m, np.nan),
+        (batch.flags[at] & MOCK) != 0,
+        who,
+        first,
+        last,
+    )
 
 
 _encode = msgspec.msgpack.Encoder().encode

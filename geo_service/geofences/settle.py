@@ -1,53 +1,52 @@
-"""Settling: from what is followed after a ping to events, and to the stays as they are now."""
+"""Settling: from what is followed after each ping to events, and to the stays as they are now."""
 
 from typing import Any
 
 import numpy as np
 
-from geo_service.geofences.devices import NEVER
 from geo_service.geofences.events import CHANGED, CROSS, DWELL, ENTER, EXIT, OBSERVED
 from geo_service.geofences.fences import NO_DWELL
-from geo_service.geofences.stays import OUT, SteadyStays
-from geo_service.geofences.tables import NEW, Floats, Ints, Mask, Pairs, Rows, Tables
+from geo_service.geofences.runs import Course, along, once
+from geo_service.geofences.stays import OUT
+from geo_service.geofences.tables import NEW, Floats, Ints, Lost, Mask, Pairs, Rows, Tables
 from geo_service.geofences.timers import Timer
 
 LONGEST_CROSSING_MS = 300_000
 """Two fixes further apart in time say nothing of the way between them."""
 
 
-def settle(tables: Tables, rows: Rows, pairs: Pairs, lost_row: Ints, lost: Ints, logged_ms: int) -> None:
+def settle(tables: Tables, rows: Rows, pairs: Pairs, lost: Lost, logged_ms: int) -> None:
     """Tell what changed with these pings and write it down.
 
     Args:
         tables: the tables to read and change.
-        rows: the pings, each device once.
-        pairs: what is followed after them.
-        lost_row: the ping of each pair that is followed no longer.
-        lost: the position of that pair in the stays.
+        rows: the pings.
+        pairs: what is followed after each.
+        lost: stays that ended with a device's first ping here, by not being followed on.
         logged_ms: the log's time.
     """
-    stays, fences = tables.stays, tables.fences
-    time_ms = rows.time_ms[pairs.row]
-    on = pairs.inside & fences.open_at(pairs.slot, time_ms, logged_ms)
-    was_ms = np.where(pairs.prev == NEW, OUT, stays.enter_ms[pairs.prev]) if stays.size else np.full(len(on), OUT)
-    was_on = was_ms != OUT
-    enter_ms = np.where(on, np.where(was_on, was_ms, time_ms), OUT)
-    dwelt = on & was_on & stays.dwelt[pairs.prev] if stays.size else np.zeros(len(on), np.bool_)
-    dwell_ms = fences.dwell_ms[pairs.slot]
-    dwells = on & ~dwelt & (dwell_ms != NO_DWELL)
-    dwells[dwells] = time_ms[dwells] - enter_ms[dwells] >= dwell_ms[dwells]
-    if isinstance(stays, SteadyStays):
-        dwells &= pairs.extra["low_ms"] == NEVER
-    entered = on & ~was_on
-    if fences.crossable:
-        _tell_crosses(tables, rows, pairs, lost_row, lost)
-    _tell_exits(tables, rows, pairs, was_on & ~on, was_ms, lost_row, lost)
-    _tell(tables, rows, pairs, ENTER, np.flatnonzero(entered), time_ms)
-    _tell(tables, rows, pairs, DWELL, np.flatnonzero(dwells), enter_ms + dwell_ms, enter_ms)
-    np.add.at(fences.inside, pairs.slot[entered], 1)
-    columns = {"slot": pairs.slot, "enter_ms": enter_ms, "dwelt": dwelt | dwells, "within": pairs.inside, **pairs.extra}
-    _write(tables, rows, pairs, columns, lost_row, logged_ms)
-    _set_dwells(tables, rows, pairs, np.flatnonzero(entered & ~dwells), enter_ms, logged_ms)
+    if rows.repeats:
+        pairs = pairs.take(np.argsort(rows.who[pairs.row] << 32 | pairs.slot, kind="stable"))
+    on = pairs.inside
+    if tables.fences.openings:
+        on = on & tables.fences.open_at(pairs.slot, rows.time_ms[pairs.row], logged_ms)
+    if rows.repeats:
+        course, more = along(tables, rows, pairs, on)
+        lost = Lost(*map(np.concatenate, zip(lost, more, strict=True)))
+    else:
+        course = once(tables, rows, pairs, on)
+    if tables.fences.crossable:
+        _tell_crosses(tables, rows, pairs, lost)
+    _tell_exits(tables, rows, pairs, on, course, lost)
+    entered = (on & (course.was_ms == OUT)).nonzero()[0]
+    if len(entered):
+        np.add.at(tables.fences.inside, pairs.slot[entered], 1)
+        _tell(tables, rows, pairs, ENTER, entered, course.enter_ms)
+    dwells = course.dwells.nonzero()[0]
+    if len(dwells):
+        _tell(tables, rows, pairs, DWELL, dwells, course.enter_ms + tables.fences.dwell_ms[pairs.slot], course.enter_ms)
+    _write(tables, rows, pairs, course, lost, logged_ms)
+    _set_dwells(tables, rows, pairs, (course.ends & on & course.fresh & ~course.dwelt).nonzero()[0], course, logged_ms)
     _see(tables, rows, logged_ms)
 
 
@@ -69,19 +68,21 @@ def _tell(
     )
 
 
-def _tell_exits(tables: Tables, rows: Rows, pairs: Pairs, left: Mask, was_ms: Ints, lost_row: Ints, lost: Ints) -> None:
-    stays = tables.stays
-    was_in = stays.enter_ms[lost] != OUT
-    row, gone = lost_row[was_in], lost[was_in]
-    slot, sure = stays.slot[gone].astype(np.int64), np.ones(len(gone))
-    _tell_left(tables, rows, row, slot, rows.time_ms[row], stays.enter_ms[gone], OBSERVED, sure)
-    at = np.flatnonzero(left & ~pairs.inside)
+def _tell_exits(tables: Tables, rows: Rows, pairs: Pairs, on: Mask, course: Course, lost: Lost) -> None:
+    over = (lost.enter_ms != OUT).nonzero()[0]
+    if len(over):
+        row, sure = lost.row[over], np.ones(len(over))
+        _tell_left(tables, rows, row, lost.slot[over], rows.time_ms[row], lost.enter_ms[over], OBSERVED, sure)
+    left = (course.was_ms != OUT) & ~on
+    if not left.any():
+        return
+    at = (left & ~pairs.inside).nonzero()[0]
     row, slot, sure = pairs.row[at], pairs.slot[at], 1 - pairs.belief[at]
-    _tell_left(tables, rows, row, slot, pairs.left_ms[at], was_ms[at], OBSERVED, sure)
+    _tell_left(tables, rows, row, slot, pairs.left_ms[at], course.was_ms[at], OBSERVED, sure)
     # Still within: the fence's hours have ended.
-    at = np.flatnonzero(left & pairs.inside)
+    at = (left & pairs.inside).nonzero()[0]
     row, slot, sure = pairs.row[at], pairs.slot[at], np.ones(len(at))
-    _tell_left(tables, rows, row, slot, rows.time_ms[row], was_ms[at], CHANGED, sure)
+    _tell_left(tables, rows, row, slot, rows.time_ms[row], course.was_ms[at], CHANGED, sure)
 
 
 def _tell_left(
@@ -102,20 +103,21 @@ def _tell_left(
     )
 
 
-def _tell_crosses(tables: Tables, rows: Rows, pairs: Pairs, lost_row: Ints, lost: Ints) -> None:
+def _tell_crosses(tables: Tables, rows: Rows, pairs: Pairs, lost: Lost) -> None:
     """Fences that neither end is in, but the way between passes through."""
     devices, fences = tables.devices, tables.fences
-    came = np.flatnonzero(devices.fix_ms[rows.dev] >= rows.time_ms - LONGEST_CROSSING_MS)
+    seen_ms = rows.before(devices.fix_ms, rows.time_ms)
+    came = (seen_ms >= rows.time_ms - LONGEST_CROSSING_MS).nonzero()[0]
     if not len(came):
         return
-    dev = rows.dev[came]
-    passed = tables.index.crossed(devices.lat[dev], devices.lon[dev], rows.lat[came], rows.lon[came])
+    from_lat, from_lon = rows.before(devices.lat, rows.lat), rows.before(devices.lon, rows.lon)
+    passed = tables.index.crossed(from_lat[came], from_lon[came], rows.lat[came], rows.lon[came])
     asks = fences.detect[passed.slot] >> CROSS & 1 != 0
     row, slot = came[passed.row[asks]], np.asarray(passed.slot, np.int64)[asks]
     open_ = fences.open_at(slot, rows.time_ms[row], 0)
     key = row << 32 | slot
-    ends = [pairs.row << 32 | pairs.slot, lost_row << 32 | tables.stays.slot[lost]]
-    for lat, lon in ((devices.lat[rows.dev[row]], devices.lon[rows.dev[row]]), (rows.lat[row], rows.lon[row])):
+    ends = [pairs.row << 32 | pairs.slot, lost.row << 32 | lost.slot]
+    for lat, lon in ((from_lat[row], from_lon[row]), (rows.lat[row], rows.lon[row])):
         at_end = tables.index.match(lat, lon)
         within = at_end.slot == slot[at_end.row]
         ends.append(key[at_end.row[within]])
@@ -134,39 +136,54 @@ def _tell_crosses(tables: Tables, rows: Rows, pairs: Pairs, lost_row: Ints, lost
     )
 
 
-def _write(tables: Tables, rows: Rows, pairs: Pairs, columns: dict[str, Any], lost_row: Ints, logged_ms: int) -> None:
-    """Where the set of fences is the same write in place, else give the device a new stretch."""
+def _write(tables: Tables, rows: Rows, pairs: Pairs, course: Course, lost: Lost, logged_ms: int) -> None:
+    """Where a device's set of fences is the same write in place, else give it a new stretch."""
     stays = tables.stays
-    moved = np.zeros(len(rows.dev), np.bool_)
-    moved[lost_row] = True
-    moved[pairs.row[(pairs.prev == NEW) | ~pairs.keep]] = True
-    same = ~moved[pairs.row]
-    at = pairs.prev[same]
-    for name in stays.SPEC:
-        if name != "slot":
-            getattr(stays, name)[at] = columns[name][same]
-    again = ~same & pairs.keep
-    places = np.flatnonzero(moved)
-    counts = np.bincount(pairs.row[again], minlength=len(rows.dev))[places]
+    who = rows.who[pairs.row]
+    moved = np.zeros(len(rows.first), np.bool_)
+    moved[rows.who[lost.row]] = True
+    moved[who[(course.at == NEW) | ~pairs.keep]] = True
+    columns: dict[str, Any] = {
+        "enter_ms": course.enter_ms, "dwelt": course.dwelt, "within": pairs.inside, **pairs.extra,
+    }  # fmt: skip
+    anew = moved[who]
+    same = (course.ends & ~anew).nonzero()[0]
+    at = course.at[same]
+    for name, column in columns.items():
+        getattr(stays, name)[at] = column[same]
+    places = moved.nonzero()[0]
     if len(places):
+        again = (course.ends & anew & pairs.keep).nonzero()[0]
+        counts = np.bincount(who[again], minlength=len(moved))[places]
         tables.quiet_until_ms = min(tables.quiet_until_ms, logged_ms + tables.fences.shortest_silence_ms)
-        stays.replace(rows.dev[places], counts, {name: columns[name][again] for name in stays.SPEC})
+        columns["slot"] = pairs.slot
+        stays.replace(rows.dev[rows.first[places]], counts, {name: columns[name][again] for name in stays.SPEC})
 
 
-def _set_dwells(tables: Tables, rows: Rows, pairs: Pairs, at: Ints, enter_ms: Ints, logged_ms: int) -> None:
-    slot = pairs.slot[at]
-    dwell_ms = tables.fences.dwell_ms[slot]
+def _set_dwells(tables: Tables, rows: Rows, pairs: Pairs, at: Ints, course: Course, logged_ms: int) -> None:
+    """Set a timer for each stay that began and lasts."""
+    if not len(at):
+        return
+    dwell_ms = tables.fences.dwell_ms[pairs.slot[at]]
     asked = dwell_ms != NO_DWELL
-    at, slot = at[asked], slot[asked]
-    tables.dwells.add(Timer(logged_ms + dwell_ms[asked], rows.dev[pairs.row[at]], slot, enter_ms[at]))
+    at = at[asked]
+    dev = rows.dev[pairs.row[at]]
+    tables.dwells.add(Timer(logged_ms + dwell_ms[asked], dev, pairs.slot[at], course.enter_ms[at]))
 
 
 def _see(tables: Tables, rows: Rows, logged_ms: int) -> None:
-    devices, dev = tables.devices, rows.dev
-    devices.newest_ms[dev] = rows.time_ms
-    devices.fix_ms[dev] = rows.time_ms
+    devices = tables.devices
+    if rows.repeats:
+        last = rows.last
+        columns: Any = (rows.dev, rows.time_ms, rows.lat, rows.lon, rows.accuracy_m, rows.mock)
+        dev, time_ms, lat, lon, accuracy_m, mock = (column[last] for column in columns)
+    else:
+        _, dev, time_ms, lat, lon, accuracy_m, mock, *_ = rows
+    # A ping that is held may be newer than the last one that counts.
+    devices.newest_ms[dev] = np.maximum(devices.newest_ms[dev], time_ms)
+    devices.fix_ms[dev] = time_ms
     devices.logged_ms[dev] = logged_ms
-    devices.lat[dev] = rows.lat
-    devices.lon[dev] = rows.lon
-    devices.accuracy_m[dev] = rows.accuracy_m
-    devices.mock[dev] = rows.mock
+    devices.lat[dev] = lat
+    devices.lon[dev] = lon
+    devices.accuracy_m[dev] = accuracy_m
+    devices.mock[dev] = mock

@@ -26,19 +26,14 @@ accuracies of real phones; the belief is calibrated there as it stands, so it is
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_service.geofences.arrivals import rounds
-from geo_service.geofences.columns import spans
 from geo_service.geofences.devices import NEVER
 from geo_service.geofences.earth import metres_per_degree
 from geo_service.geofences.shapes import Circle, Shape
-from geo_service.geofences.stays import SteadyStays
-from geo_service.geofences.tables import NEW, Pairs, Rows, Tables
-from geo_service.geofences.timers import Timer
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,6 +65,17 @@ FAR_SIGMAS = 6.0
 """A pair that was followed need not be measured farther out: such a fix says as much against it as a fix can."""
 FARTHEST_M = 50.0
 """A fix so bad that it may be of any fence within this distance is not asked about others."""
+
+
+class Evidence(NamedTuple):
+    """What to make of fixes, whatever was believed before."""
+
+    come: Floats
+    """Probability of having come in since the last fix, for who was outside."""
+    go: Floats
+    """And of having left, for who was inside."""
+    ratio: Floats
+    """How much likelier the fix is from inside than from outside, discounted for what the last fix already said."""
 
 
 class Belief(NamedTuple):
@@ -108,17 +114,31 @@ def half_width_m(shape: Shape) -> float:
     return math.sqrt(max(float(area.sum()) * float(lon_m[0] * lat_m[0]), 1.0)) / 2
 
 
-def prior_odds(before: Floats, dt_s: Floats, share: Floats) -> Floats:
-    """Odds before the fix is looked at: people have come and gone since the last one."""
-    come = share * MOST_COME * (1 - np.exp(-dt_s / COME_S))
-    go = share * (1 - np.exp(-dt_s / GO_S))
-    return np.asarray((before * (1 - go) + come) / (before * go + (1 - come)), np.float64)
+class Gaps(NamedTuple):
+    """What the time since the last fix says, fix by fix."""
+
+    come: Floats
+    go: Floats
+    gain: Floats
+
+    @classmethod
+    def of(cls, dt_s: Floats) -> Self:
+        """Of gaps in seconds."""
+        return cls(1 - np.exp(-dt_s / COME_S), 1 - np.exp(-dt_s / GO_S), 1 - np.exp(-dt_s / MEMORY_S))
 
 
-def likelihood_ratio(z: Floats, dt_s: Floats) -> Floats:
-    """How much likelier the fix is from inside than from outside, discounted for what the last fix already said."""
-    gain = 1 - np.exp(-dt_s / MEMORY_S)
-    return np.asarray(np.exp(np.clip(gain * log_odds(z), -MOST_OUTWARDS, MOST_INWARDS)), np.float64)
+def evidence(gaps: Gaps, row: Ints, sigma: Floats, half_m: Floats, distance_m: Floats) -> Evidence:
+    """Of pairs: the fix of each, its standard deviation, half the fence's width, and how far outside its edge the fix is."""
+    share = 1 / (1 + np.square(sigma / (HALF_WIDTHS * half_m)))
+    said = gaps.gain[row] * log_odds(-distance_m / sigma)
+    ratio = np.exp(np.minimum(np.maximum(said, -MOST_OUTWARDS), MOST_INWARDS))
+    return Evidence(share * MOST_COME * gaps.come[row], share * gaps.go[row], ratio)
+
+
+def weigh(before: Floats, found: Evidence) -> Floats:
+    """Odds after a fix: first people come and go, then the fix is looked at."""
+    come, go, ratio = found
+    return np.asarray((before * (1 - go) + come) / (before * go + (1 - come)) * ratio, np.float64)
 
 
 def judge(after: Floats, was_in: Mask, low_ms: Ints, time_ms: Ints, exit_after_ms: Ints) -> Belief:
@@ -128,83 +148,3 @@ def judge(after: Floats, was_in: Mask, low_ms: Ints, time_ms: Ints, exit_after_m
     lasted = low & (time_ms - np.where(low, since, time_ms) >= exit_after_ms)
     inside = np.where(was_in, ~lasted & (after > odds(LEAVE)), after >= odds(ENTER))
     return Belief(inside, after, np.where(inside, since, NEVER), np.where(low, since, time_ms))
-
-
-class Steady:
-    """A batch's fixes, to be weighed against what was believed before, turn by turn."""
-
-    def __init__(self, tables: Tables, rows: Rows, logged_ms: int) -> None:
-        self._tables = tables
-        self._logged_ms = logged_ms
-        self._sigma = sigma_m(rows.accuracy_m)
-        reach = np.minimum(REACH_SIGMAS * self._sigma, FARTHEST_M)
-        near = tables.index.within(rows.lat, rows.lon, reach, DEPTH_SIGMAS * self._sigma)
-        self._near_slot = near.slot.astype(np.int64)
-        self._near_m = near.distance_m
-        self._near_count = np.bincount(near.row, minlength=len(rows.dev))
-        self._near_begin = np.cumsum(self._near_count) - self._near_count
-
-    def turns(self, dev: Ints) -> list[NDArray[np.intp]]:
-        """The rows in turns in which each device occurs once: every fix moves the belief."""
-        return rounds(dev)
-
-    def follow(self, rows: Rows, part: NDArray[np.intp]) -> tuple[Pairs, Ints, Ints]:
-        """Pairs after these rows, the given part of the batch; then row and position of stays that are over (none here)."""
-        tables, stays = self._tables, self._tables.stays
-        assert isinstance(stays, SteadyStays)
-        row, slot, prev, distance = self._pairs(rows, part)
-        known = prev != NEW
-        at = prev[known]
-        before, was_in, low_ms = np.zeros(len(row)), np.zeros(len(row), np.bool_), np.full(len(row), NEVER)
-        before[known], was_in[known], low_ms[known] = stays.odds[at], stays.within[at], stays.low_ms[at]
-        seen_ms = tables.devices.fix_ms[rows.dev]
-        dt_s = np.where(seen_ms == NEVER, np.inf, (rows.time_ms - np.maximum(seen_ms, 0)) / 1000)[row]
-        sigma = self._sigma[part][row]
-        share = 1 / (1 + (sigma / (HALF_WIDTHS * tables.fences.half_width_m[slot])) ** 2)
-        after = prior_odds(before, dt_s, share) * likelihood_ratio(-distance / sigma, dt_s)
-        exit_after_ms = tables.fences.exit_after_ms[slot]
-        belief = judge(after, was_in, low_ms, rows.time_ms[row], exit_after_ms)
-        doubted = np.flatnonzero((belief.low_ms != NEVER) & (low_ms == NEVER))
-        tables.doubts.add(
-            Timer(
-                self._logged_ms + exit_after_ms[doubted], rows.dev[row[doubted]], slot[doubted], belief.low_ms[doubted]
-            )
-        )
-        keep = belief.inside | (after > odds(FOLLOWED))
-        told = np.flatnonzero(keep | known)
-        pairs = Pairs(
-            row[told],
-            slot[told],
-            belief.inside[told],
-            keep[told],
-            (after / (1 + after))[told],
-            prev[told],
-            belief.left_ms[told],
-            {"odds": after[told].astype(np.float32), "low_ms": belief.low_ms[told]},
-        )
-        none = np.empty(0, np.int64)
-        return pairs, none, none
-
-    def _pairs(self, rows: Rows, part: NDArray[np.intp]) -> tuple[Ints, Ints, Ints, Floats]:
-        """Row, slot, position in the stays and distance of all pairs that are near or were followed, by row and slot."""
-        stays = self._tables.stays
-        at, row = spans(self._near_begin[part], self._near_count[part])
-        near_key = row << 32 | self._near_slot[at]
-        old, old_row = stays.of(rows.dev)
-        old_key = old_row << 32 | stays.slot[old]
-        found = np.searchsorted(near_key, old_key)
-        found[found == len(near_key)] = 0
-        away = near_key[found] != old_key if len(near_key) else np.ones(len(old), np.bool_)
-        far = np.flatnonzero(away)
-        far_row, far_slot = old_row[far], stays.slot[old[far]]
-        far_m = np.empty(0)
-        if len(far):
-            limit = FAR_SIGMAS * self._sigma[part][far_row]
-            far_m = self._tables.index.distances(far_slot, rows.lat[far_row], rows.lon[far_row], limit)
-        prev = np.full(len(near_key), NEW)
-        prev[found[~away]] = old[~away]
-        key = np.concatenate((near_key, old_key[far]))
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        distance = np.concatenate((self._near_m[at], far_m))[order]
-        return key >> 32, key & 0xFFFFFFFF, np.concatenate((prev, old[far]))[order], distance

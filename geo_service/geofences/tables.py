@@ -20,7 +20,10 @@ Mode = Literal["strict", "steady"]
 
 
 class Rows(NamedTuple):
-    """Pings that count, as columns, each device once; `place` is the row in the batch."""
+    """Pings that count, as columns, sorted by device and each device's in the order of time.
+
+    `place` is the row in the batch; `who` numbers the devices of the batch; `first` and `last` are each one's rows here.
+    """
 
     place: Ints
     dev: Ints
@@ -29,18 +32,31 @@ class Rows(NamedTuple):
     lon: Floats
     accuracy_m: Floats
     mock: Mask
+    who: Ints
+    first: Ints
+    last: Ints
 
-    def take(self, at: NDArray[Any]) -> "Rows":
-        """The given elements."""
-        return Rows(*(column[at] for column in self))
+    @property
+    def repeats(self) -> bool:
+        """Whether a device occurs more than once."""
+        return len(self.first) < len(self.dev)
+
+    def before(self, column: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+        """For each row what a column said before it: `column` by device at its first row, then the row before's value."""
+        found = column[self.dev]
+        if self.repeats:
+            again = np.ones(len(found), np.bool_)
+            again[self.first] = False
+            found[1:][again[1:]] = values[:-1][again[1:]]
+        return found
 
 
 class Pairs(NamedTuple):
-    """(ping, fence) pairs that are followed after the ping, sorted by row and slot.
+    """(ping, fence) pairs that are followed after the ping: sorted by row and slot, or by device, slot and row.
 
     `inside` is what the mode says, opening hours aside; one not inside is told that it left, and dropped unless `keep`.
-    `prev` is the pair's position in the stays, or `NEW`; `left_ms` is when one that is no longer inside was first seen
-    outside; `extra` holds the columns that only this mode's stays have.
+    `prev` is the pair's position in the stays, or `NEW`; only a device's first row has such. `left_ms` is when one that is
+    no longer inside was first seen outside; `extra` holds the columns that only this mode's stays have.
     """
 
     row: Ints
@@ -51,6 +67,20 @@ class Pairs(NamedTuple):
     prev: Ints
     left_ms: Ints
     extra: dict[str, NDArray[Any]]
+
+    def take(self, at: NDArray[Any]) -> "Pairs":
+        """The given elements."""
+        extra = {name: column[at] for name, column in self.extra.items()}
+        columns: Any = (*(column[at] for column in self[:-1]), extra)
+        return Pairs(*columns)
+
+
+class Lost(NamedTuple):
+    """Pairs that are followed no longer: the ping since which, the fence, and when the stay began, or OUT."""
+
+    row: Ints
+    slot: Ints
+    enter_ms: Ints
 
 
 NEW = -1

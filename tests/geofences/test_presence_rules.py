@@ -112,6 +112,15 @@ def test_a_leap_is_held_until_a_second_ping_agrees():
     assert (again.held.tolist(), brief(again.events)[-1]) == ([], ("enter", "far", 120, "observed"))
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_ping_that_is_held_is_the_newest_one_all_the_same(cut):
+    presence = started("steady", circle())
+    pings = [at(0, 0), at(20, 50_000)]
+    for part in (pings[i : i + cut] for i in range(0, 2, cut)):
+        step(presence, *part, logged_s=20)
+    assert step(presence, at(10, 500), logged_s=21).late.tolist() == [0]
+
+
 def test_zero_zero_is_held_until_a_second_ping_agrees():
     gulf = Fence(id="gulf", geometry={"type": "Point", "coordinates": [0, 0]}, radius_m=1000)
     presence = started("steady", circle(), gulf)
@@ -358,13 +367,14 @@ def test_ticks_when_due_equal_ticks_every_second_and_a_dump_changes_nothing(walk
             lazy = Presence.load(lazy.dump(), PLACES)
 
 
-@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-@given(moves, st.sampled_from(["strict", "steady"]), st.integers(1, 10))
-def test_how_pings_are_cut_into_batches_changes_nothing(walked, mode, cut):
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(moves, st.sampled_from(["strict", "steady"]), st.integers(1, 10), st.sets(st.integers(0, 29), max_size=5))
+def test_how_pings_are_cut_into_batches_changes_nothing(walked, mode, cut, late):
     rows, now = [], NOON
-    for device, wait, metres, accuracy in walked:
+    for number, (device, wait, metres, accuracy) in enumerate(walked):
         now += wait * 1000
-        rows.append((device, now, 0.0, 10 + metres * METRE, accuracy, math.nan, math.nan, 0))
+        time = now - 75_000 if number in late else now
+        rows.append((device, time, 0.0, 10 + metres * METRE, accuracy, math.nan, math.nan, 0))
     logged = now + 1000
     whole, parts = started(mode, *PLACES), started(mode, *PLACES)
     told = whole.advance(PingBatch.from_rows(rows), logged).events
