@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Prefix of Home Assistant's MQTT discovery, mostly `homeassistant`; without one nothing is announced to it."""
     owntracks_waypoints: bool = True
     """Whether OwnTracks phones are given the ten nearest store fences as regions to watch."""
+    webhook_private: bool = False
+    """Whether webhooks may go to private, loopback and link-local addresses, and over plain http."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged, on standard error."""
 

@@ -33,6 +33,7 @@ from geo_service.storage.recent_offers import RecentOffers
 from geo_service.storage.redis_ledger import RedisLedger
 from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.worker_counts import WorkerCounts
+from geo_service.wiring_people import webhook_roles
 
 _log = structlog.get_logger(__name__)
 SENSOR_TOPICS = "geo/v1/sensor/+"
@@ -175,6 +176,8 @@ def run_worker(settings: Settings) -> None:
     roles.start("directory", directory.run)
     if waypoints is not None:
         roles.start("waypoints", waypoints.run)
+    for name, role in webhook_roles(client, log, settings, now_ms, counts.add):
+        roles.start(name, role)
     roles.start("counts", _counting(WorkerCounts(client, keys=keys), counts, reader))
     roles.wait()
 

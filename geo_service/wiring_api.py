@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from geo_service.api.app import build_app
 from geo_service.api.places import LivePlaces
 from geo_service.api.server import server
-from geo_service.api.services import Accepted, Refused, Services
+from geo_service.api.services import Accepted, Refused, Services, Webhooks
 from geo_service.errors import GeoServiceError
 from geo_service.flow.ingest import Ingest
 from geo_service.settings import Settings
@@ -22,8 +22,10 @@ from geo_service.storage.limits import RateLimiter
 from geo_service.storage.recent_offers import RecentOffers
 from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.redis_outputs import OutputTail
+from geo_service.storage.webhooks import WebhookEndpoints, WebhookQueues
 from geo_service.storage.worker_counts import WorkerCounts
 from geo_service.wiring import Counts, Directory, now_ms, require
+from geo_service.wiring_people import check_target
 
 
 def run_api(settings: Settings) -> None:
@@ -73,6 +75,9 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
         checks=checks,
         nearby=LivePlaces(catalogue),
         offers=RecentOffers(client, keys=keys),
+        webhooks=Webhooks(
+            WebhookEndpoints(client, keys=keys), WebhookQueues(client, keys=keys), check_target(settings)
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from geo_service.errors import UnreachableError
 from geo_service.flow.entries import EntryId
 from geo_service.storage.connection import Client, reaching, server_name
 from geo_service.storage.keys import DAY_S, Keys
-from geo_service.storage.scripts import Script, run_pipeline
+from geo_service.storage.scripts import Script
 
 READER = "webhooks"
 """Name of the outputs' reader whose position the queues go by."""
@@ -121,16 +121,22 @@ class WebhookQueues:
             parts = by_endpoint.setdefault(delivery.endpoint, [])
             parts += (delivery.id, delivery.kind, now_ms, delivery.body)
 
-        def queue(pipe: Pipeline) -> None:
+        if not by_endpoint and not positions:
+            return
+        with reaching(self._client), self._client.pipeline() as pipe:
             for endpoint_id, parts in by_endpoint.items():
-                bounds = [self._most_waiting, self._most_dead, _KEPT_S, _FULL]
-                self._queue.queue(pipe, self._of(endpoint_id), [*bounds, *parts])
+                self._call(pipe, self._queue, self._of(endpoint_id), [*self._bounds(), *parts])
             for partition, position in positions.items():
-                self._advance.queue(pipe, [self._keys("readers", partition=partition)], [READER, *position])
+                self._call(pipe, self._advance, [self._keys("readers", partition=partition)], [READER, *position])
+            pipe.execute()
 
-        if by_endpoint or positions:
-            with reaching(self._client):
-                run_pipeline(self._client, queue, [self._queue, self._advance], transaction=True)
+    def _bounds(self) -> list[Any]:
+        return [self._most_waiting, self._most_dead, _KEPT_S, _FULL]
+
+    @staticmethod
+    def _call(pipe: Pipeline, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> None:
+        """The script by its text: by its digest, a server that lacks it would do the rest of a transaction without it."""
+        pipe.eval(script.text.decode(), len(keys), *keys, *arguments)
 
     def states(self, endpoint_ids: Sequence[str]) -> dict[str, WebhookState]:
         """How these endpoints fare."""
@@ -184,29 +190,27 @@ class WebhookQueues:
     def give_up(self, endpoint_id: str, delivery: WebhookDelivery, reason: str, now_ms: int, next_ms: int) -> None:
         """The last attempt came to nothing: to the dead letters."""
         attempts = delivery.attempts + 1
-        arguments = [delivery.entry, attempts, reason, self._most_dead, _KEPT_S]
-
-        def queue(pipe: Pipeline) -> None:
+        with reaching(self._client), self._client.pipeline() as pipe:
             self._note_failure(pipe, endpoint_id, reason, now_ms, next_ms)
             self._note(pipe, endpoint_id, _fate_of(delivery, "dead", attempts, reason, now_ms))
-            self._bury.queue(pipe, self._of(endpoint_id), arguments)
-
-        with reaching(self._client):
-            run_pipeline(self._client, queue, [self._bury], transaction=True)
+            self._queue_burial(pipe, endpoint_id, delivery, attempts, reason)
+            pipe.execute()
 
     def give_up_all(self, endpoint_id: str, reason: str) -> int:
         """All that waits, to the dead letters; returns how many."""
         given_up = 0
         while found := self.waiting(endpoint_id, 500):
-            calls = [[delivery.entry, delivery.attempts, reason, self._most_dead, _KEPT_S] for delivery in found]
-
-            def queue(pipe: Pipeline, calls: list[list[Any]] = calls) -> None:
-                for arguments in calls:
-                    self._bury.queue(pipe, self._of(endpoint_id), arguments)
-
-            with reaching(self._client):
-                given_up += sum(run_pipeline(self._client, queue, [self._bury], transaction=False))
+            with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
+                for delivery in found:
+                    self._queue_burial(pipe, endpoint_id, delivery, delivery.attempts, reason)
+                given_up += sum(pipe.execute())
         return given_up
+
+    def _queue_burial(
+        self, pipe: Pipeline, endpoint_id: str, delivery: WebhookDelivery, attempts: int, reason: str
+    ) -> None:
+        arguments = [delivery.entry, attempts, reason, self._most_dead, _KEPT_S]
+        self._call(pipe, self._bury, self._of(endpoint_id), arguments)
 
     def _note_failure(self, pipe: Pipeline, endpoint_id: str, reason: str, now_ms: int, next_ms: int) -> None:
         state = self._of(endpoint_id)[2]
@@ -256,14 +260,12 @@ class WebhookQueues:
         keys = self._of(endpoint_id)
         parts = [part for delivery in chosen for part in (delivery.id, delivery.kind, now_ms, delivery.body)]
 
-        def queue(pipe: Pipeline) -> None:
+        with reaching(self._client), self._client.pipeline() as pipe:
             pipe.xdel(keys[1], *(delivery.entry for delivery in chosen))
-            self._queue.queue(pipe, keys, [self._most_waiting, self._most_dead, _KEPT_S, _FULL, *parts])
+            self._call(pipe, self._queue, keys, [*self._bounds(), *parts])
             # It is tried at once: whoever asks has mended something.
             pipe.hdel(keys[2], "next_ms", "failures")
-
-        with reaching(self._client):
-            run_pipeline(self._client, queue, [self._queue], transaction=True)
+            pipe.execute()
 
 
 def _state(waiting: int, dead_letters: int, kept: Mapping[bytes, bytes]) -> WebhookState:
