@@ -8,7 +8,7 @@ look like (adaptive conformal inference: Gibbs and Candès, NeurIPS 2021).
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from typing import Final, NamedTuple, Self
 
@@ -31,6 +31,8 @@ _OUTSIDE: Final = 0.1
 _DAYS_DIFFER: Final = 0.2
 """Relative standard deviation of how busy a day is."""
 _Z90: Final = 1.6448536269514722
+AFTER_HOURS_MEAN: Final = 0.1
+"""People in a closed place of which nothing else is known."""
 
 
 class Expected(NamedTuple):
@@ -58,24 +60,31 @@ class Present(NamedTuple):
     """Mean dwell time: how long today's deviation lasts."""
 
 
-def inside_ahead(present: Present, week: Week, time: LocalTime, hours: int) -> list[Expected]:
+def inside_ahead(
+    present: Present, week: Week, time: LocalTime, hours: int, emptied: Callable[[int], bool] | None = None
+) -> list[Expected]:
     """People inside at one, two, … hours from now: the typical week by today's ratio, and for now also by who is here.
 
-    What the place holds more or less than that fades as those people leave. Empty until the hours concerned are known.
+    What the place holds more or less than that fades as those people leave. `emptied` says of an instant whether the place
+    will have been closed for long enough to be empty then, whatever is typical. An hour of the week that was never seen is
+    left out.
     """
-    usual_now = week.inside(present.at_ms, time)
-    if usual_now is None:
-        return []
     made = []
+    usual_now = week.inside(present.at_ms, time)
     for lead in range(1, hours + 1):
         at_ms = present.at_ms + lead * HOUR_MS
+        if emptied is not None and emptied(at_ms):
+            made.append(Expected(at_ms, AFTER_HOURS_MEAN, 0.0, 1.0))
+            continue
         usual, spread = week.inside(at_ms, time), week.figure(SPREAD, time.hour_of_week(at_ms))
-        if usual is None:
+        if usual is None or usual_now is None:
             continue
         still = math.exp(-lead * HOUR_MS / present.dwell_ms)
         mean = max(present.ratio * usual + still * (present.people - present.ratio * usual_now), 0.0)
         chance = spread + present.scatter * mean  # an hour's mean is quieter than an instant of it
-        variance = still**2 * present.variance + (1 - still**2) * chance + usual**2 * present.ratio_variance
+        learned = (_DAYS_DIFFER * mean) ** 2 / week.memory(time.hour_of_week(at_ms))
+        variance = still**2 * present.variance + (1 - still**2) * (chance + learned)
+        variance += usual**2 * present.ratio_variance
         reach = _Z90 * math.sqrt(variance)
         made.append(Expected(at_ms, mean, max(mean - reach, 0.0), mean + reach))
     return made

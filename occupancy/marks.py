@@ -10,13 +10,14 @@ from typing import Final
 from occupancy.calibrate import Factors
 from occupancy.dwell import STEP_MS
 from occupancy.estimate import Belief
+from occupancy.forecast import AFTER_HOURS_MEAN
 from occupancy.inside import Inside
 from occupancy.night import Closure
 from occupancy.record import Record
 from occupancy.silence import Silence
 from occupancy.smooth import Known
 from occupancy.sources import MINUTE_MS
-from occupancy.state import AFTER_HOURS_MEAN, State
+from occupancy.state import State
 
 EMPTIES_MS: Final = 30 * MINUTE_MS
 """After closing; later than that, a closed place is taken to be empty but for whom the doors count from then on."""

@@ -5,7 +5,7 @@ weighed, a closed store empties, the day begins anew) happens at marks that `nex
 `advance` only then, or every second, or not before the next count, gets the same state to the byte.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from typing import Self
 
@@ -272,8 +272,13 @@ class Place:
         self.advance(at_ms)
         return self._record.day.flows()
 
-    def forecast(self, at_ms: int, hours: int = 4) -> list[Expected]:
-        """People inside at one, two, … hours from now; empty until the typical week is known, and while blind."""
+    def forecast(self, at_ms: int, hours: int = 4, *, open_at: Callable[[int], bool] | None = None) -> list[Expected]:
+        """People inside at one, two, … hours from now, each with a 90 % interval.
+
+        An hour of the week that was never seen is left out; all are while the place is blind. `open_at` says of an instant
+        (ms) whether the place is open then, and so tells of closures that are not typical; half an hour after it closes
+        nobody is expected.
+        """
         self.advance(at_ms)
         state = self._state
         if state.status() == "blind":
@@ -281,7 +286,11 @@ class Place:
         today = self._record.ratio(state.now_ms), self._record.ratio_variance(state.now_ms)
         dwell = state.dwell
         present = Present(state.now_ms, *self._display().moments(), *today, dwell.scatter, dwell.mean_ms)
-        return inside_ahead(present, self._record.week, self._record.time, hours)
+
+        def emptied(then_ms: int) -> bool:
+            return open_at is not None and not open_at(then_ms) and not open_at(then_ms - EMPTIES_MS)
+
+        return inside_ahead(present, self._record.week, self._record.time, hours, emptied)
 
     def typical_week(self, monday_ms: int) -> list[Expected]:
         """Mean number of people inside in each hour of the typical week, from this local Monday midnight on."""

@@ -8,12 +8,11 @@ import msgspec
 from occupancy.calibrate import Calibration, Night
 from occupancy.dwell import STEP_MS, Dwell
 from occupancy.estimate import Level, Status
+from occupancy.forecast import AFTER_HOURS_MEAN
 from occupancy.smooth import Known, Packed
 from occupancy.sources import SILENT_AFTER_MS, Source, look_every_ms
 
 COMFORT_WHEN_UNKNOWN: Final = 100
-AFTER_HOURS_MEAN: Final = 0.1
-"""People in a closed place of which nothing else is known."""
 
 
 class Recount(NamedTuple):

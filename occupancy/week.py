@@ -46,6 +46,10 @@ class Week:
         """Whether this hour has been learned at all."""
         return bool(self.weeks[hour])
 
+    def memory(self, hour: int) -> float:
+        """How many weeks its figures stand on, at least 1; the pace at which old ones are forgotten bounds it."""
+        return min(max(float(self.weeks[hour]), 1.0), 2 / _SLOWEST_PACE - 1)
+
     def figure(self, row: int, hour: int) -> float:
         """One learned figure."""
         return float(self.rows[row, hour])

@@ -155,6 +155,21 @@ def test_the_next_hours_follow_the_typical_week_and_the_week_can_be_seen_whole(l
     assert week[3].mean < 1
 
 
+def test_nobody_is_expected_where_a_dated_closure_is_known(learned):
+    dumped, _, days = learned
+    place = Place.load(dumped)
+    noon, closes = days[0].starts_ms + 12 * 3_600_000, days[0].starts_ms + 14 * 3_600_000
+    place.is_open(days[0].starts_ms + OPENS * MINUTE_MS, True)
+    for minute in range(OPENS, 12 * 60):
+        for name in DOORS:
+            place.count(days[0].starts_ms + (minute + 1) * MINUTE_MS, 1, 1, name)
+    usual = place.forecast(noon)
+    early = place.forecast(noon, open_at=lambda at_ms: at_ms < closes)
+    assert early[:2] == usual[:2]  # at 14:00 they are just leaving
+    assert [hour.mean for hour in early[2:]] == [0.1, 0.1]
+    assert all(hour.high <= 1 < usual[2].low for hour in early[2:])
+
+
 def test_nothing_is_forecast_before_anything_is_known():
     assert new_place().forecast(FIRST_DAY_MS + OPENS * MINUTE_MS) == []
 
