@@ -12,7 +12,9 @@ People of the simulated town walk, shop and pass by; each phone sends a fix ever
 A true stay is a run of fixes during which the person is truly inside. `enters_per_stay` counts all enters, false ones and
 repeated ones, by true stay; `missed` is the share of stays of 2 min and more (5 fixes) in which the rule never says
 inside; `delay_pings` is the median over the others of the fixes from the first inside to the rule's word. `reliability`
-holds, for steady, how often crossings of a given confidence were true.
+holds, for steady, how often crossings of a given confidence were true. `late_exits` is what the quiet is paid with: how many pings
+after the end of a true stay of 2 min the rule still says inside, on average. `blind` is the share of such stays in which no fix
+claims to be better than half the fence's width: a phone that knows its radio cell only. No rule can place those.
 """
 
 import sys
@@ -76,6 +78,7 @@ class Score(NamedTuple):
     long_stays: int
     missed: int
     delays: NDArray[np.int64]
+    late_exits: NDArray[np.int64]
 
     def figures(self) -> dict[str, float]:
         """As the benchmark reports them."""
@@ -83,6 +86,7 @@ class Score(NamedTuple):
             "enters_per_stay": round(self.enters / self.stays, 3),
             "missed": round(self.missed / self.long_stays, 4),
             "delay_pings": float(np.median(self.delays)),
+            "late_exits": round(float(np.mean(self.late_exits)), 2),
         }
 
 
@@ -101,16 +105,19 @@ def run(*, quick: bool, progress: Callable[[str], None] = _tell) -> dict[str, An
     """Walk a town and judge it by every rule.
 
     Returns:
-        `methods` by rule over all error models; the same in `by_errors` for each model; `reliability` by bin of confidence.
+        `methods` by rule over all error models; the same in `by_errors` for each model; `reliability` by bin of confidence;
+        `blind` by model.
     """
     walks = walk(phones=60 if quick else 250, hours=4.0 if quick else 10.0)
     cases = judge_truth(walks)
     progress(f"{len(walks.devices)} phones, {len(cases.fences)} fences, {_runs(cases)[0].size} true stays")
     scores: dict[str, dict[str, Score]] = {}
     crossings = []
+    blind: dict[str, float] = {}
     for number, (name, model) in enumerate(MODELS.items()):
         errors = model(np.random.default_rng([7, number]), *walks.lat.shape)
         scores[name] = {}
+        blind[name] = blind_share(cases, errors)
         for method, said in _methods(walks, cases, errors):
             if isinstance(said, Crossings):
                 crossings.append(said)
@@ -123,6 +130,7 @@ def run(*, quick: bool, progress: Callable[[str], None] = _tell) -> dict[str, An
         "methods": {method: _sum([by[method] for by in scores.values()]).figures() for method in methods},
         "by_errors": {name: {method: each.figures() for method, each in by.items()} for name, by in scores.items()},
         "reliability": reliability(crossings),
+        "blind": blind,
         "stays": _sum([by["strict"] for by in scores.values()]).stays,
     }
 
@@ -266,13 +274,38 @@ def score(cases: Cases, said: Mask) -> Score:
     said_at = np.flatnonzero(flat)
     next_at = said_at[np.minimum(np.searchsorted(said_at, begins), len(said_at) - 1)] if len(said_at) else begins
     return Score(
-        len(begins), int(enters.sum()), int(long_.sum()), int((long_ & ~hit).sum()), (next_at - begins)[long_ & hit]
+        len(begins),
+        int(enters.sum()),
+        int(long_.sum()),
+        int((long_ & ~hit).sum()),
+        (next_at - begins)[long_ & hit],
+        _late_exits(flat, first, ends[long_ & hit]),
     )
 
 
+def _late_exits(said: Mask, first: Mask, ends: NDArray[np.intp]) -> NDArray[np.int64]:
+    """For each true stay that ends here with the rule saying inside: how many pings more it does."""
+    over = np.append(np.flatnonzero(~said | first), len(said))
+    ends = ends[said[ends - 1]]
+    return over[np.searchsorted(over, ends)] - ends
+
+
+def blind_share(cases: Cases, errors: Errors) -> float:
+    """The share of long stays in which no fix claims to be better than half the fence's width."""
+    begins, ends = _runs(cases)
+    begins, ends = begins[ends - begins >= LONG_PINGS], ends[ends - begins >= LONG_PINGS]
+    out = cases.out.T
+    claimed_m = errors.accuracy[:, cases.phone].T[out]
+    half_m = np.array([half_width_m(read_shape(fence)[0]) for fence in cases.fences])[
+        cases.slot[np.nonzero(out)[0][begins]]
+    ]
+    best_m = np.array([claimed_m[begin:end].min() for begin, end in zip(begins, ends, strict=True)])
+    return round(float(np.mean(best_m > half_m)), 4)
+
+
 def _sum(scores: list[Score]) -> Score:
-    stays, enters, long_stays, missed, delays = zip(*scores, strict=True)
-    return Score(sum(stays), sum(enters), sum(long_stays), sum(missed), np.concatenate(delays))
+    stays, enters, long_stays, missed, delays, late = zip(*scores, strict=True)
+    return Score(sum(stays), sum(enters), sum(long_stays), sum(missed), np.concatenate(delays), np.concatenate(late))
 
 
 def reliability(crossings: list[Crossings]) -> list[dict[str, float]]:
