@@ -63,29 +63,35 @@ def _odd(outlines: Outlines, first: NDArray[np.int32], count: NDArray[np.int32],
         half = len(x) // 2
         parts = (slice(None, half), slice(half, None))
         return np.concatenate([_odd(outlines, first[part], count[part], x[part], y[part]) for part in parts])
-    edge = outlines.edges.take(spread(first.astype(np.int64), count.astype(np.int64)))
-    pair = np.repeat(np.arange(len(x)), count)
-    py = y.take(pair)
-    y0, y1 = outlines.y.take(edge), outlines.y.take(edge + 1)
-    level = y0 == py
+    rows = np.repeat(first - np.cumsum(count, dtype=np.int32) + count, count)
+    rows += np.arange(len(rows), dtype=np.int32)
+    start = outlines.edges.take(rows)
+    py = np.repeat(y, count)
+    y0, y1 = outlines.y.take(start), outlines.y.take(start + 1)
     below = y1 <= py
     # Half-open, so that a ray through a position counts once.
     straddling = np.flatnonzero((y0 <= py) != below)
-    owner, start = pair.take(straddling), edge.take(straddling)
-    corners = outlines.x.take(start), y0.take(straddling), outlines.x.take(start + 1), y1.take(straddling)
-    side = sides(corners, x.take(owner), py.take(straddling))
+    pair = np.repeat(np.arange(len(x), dtype=np.int32), count)
+    owner, edge = pair.take(straddling), start.take(straddling)
+    px, x0, x1 = x.take(owner), outlines.x.take(edge), outlines.x.take(edge + 1)
+    # Most edges lie to the east as a whole, or to the west; only the others need the side.
+    crossed = (x0 > px) & (x1 > px)
+    beside = np.flatnonzero(crossed == ((x0 < px) & (x1 < px)))
+    at = straddling.take(beside)
+    side = sides((x0.take(beside), y0.take(at), x1.take(beside), y1.take(at)), px.take(beside), py.take(at))
     # An upward edge is crossed if the point is on its left, a downward one if it is on its right.
-    crossed = owner.take(np.flatnonzero((side > 0) != below.take(straddling)))
-    odd: Mask = np.bincount(crossed, minlength=len(x)) & 1 == 1
+    crossed[beside] = (side > 0) != below.take(at)
+    odd: Mask = np.bincount(owner.take(np.flatnonzero(crossed)), minlength=len(x)) & 1 == 1
     on_edge = side == 0
     if on_edge.any():
-        odd[owner[on_edge]] = True
+        odd[owner[beside[on_edge]]] = True
+    level = y0 == py
     if level.any():
-        _add_touching(outlines, odd, np.flatnonzero(level), pair, edge, x)
+        _add_touching(outlines, odd, np.flatnonzero(level), pair, start, x)
     return odd
 
 
-def _add_touching(outlines: Outlines, odd: Mask, level: Ints, pair: Ints, edge: NDArray[np.int32], x: Floats) -> None:
+def _add_touching(outlines: Outlines, odd: Mask, level: Ints, pair: Slots, edge: Slots, x: Floats) -> None:
     """Mark points on a position, or on an edge along a parallel: those that the half-open rule does not see."""
     owner, start = pair[level], edge[level]
     px, x0, x1 = x[owner], outlines.x[start], outlines.x[start + 1]
