@@ -5,8 +5,8 @@ import msgspec
 from geo_service.api.problems import FieldError, ProblemError
 from geo_service.api.services import Catalogue
 from geo_service.catalogue.check import check_site
-from geo_service.catalogue.documents import Campaign, Document, Fence, Problem, Sensor
-from geo_service.catalogue.site import TYPES, Kind, Site, decode_document, fence_of_feature
+from geo_service.catalogue.documents import Campaign, Document, Fence, Problem, Sensitive, Sensor
+from geo_service.catalogue.site import TYPES, Kind, Site, decode_document, fence_of_feature, sensitive_of_feature
 from geo_service.decoding import convert, decode_json
 from geo_service.errors import InvalidInputError
 
@@ -25,6 +25,8 @@ def read_document(kind: Kind, key: str, body: bytes) -> Document:
         raise InvalidInputError(f"is {str(fields['id'])[:64]!r} but the path says {key!r}", field="id")
     if kind == "fence" and fields.get("type") == "Feature":
         return fence_of_feature(fields)
+    if kind == "sensitive" and fields.get("type") == "Feature":
+        return sensitive_of_feature(fields)
     return convert(fields, TYPES[kind])
 
 
@@ -53,6 +55,9 @@ def _surroundings(kind: Kind, key: str, document: Document, catalogue: Catalogue
     site = Site()
     if isinstance(document, Fence):
         _load(site, catalogue, "store", [document.store] if document.store else [])
+        _load_all(site, catalogue, "sensitive")
+    elif isinstance(document, Sensitive):
+        _load_all(site, catalogue, "fence")
     elif isinstance(document, Sensor):
         _load(site, catalogue, "store", [document.store])
         _load_all(site, catalogue, "sensor")  # no two may share a topic

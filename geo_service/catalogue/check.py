@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from geo_service.catalogue.documents import Campaign, Fence, Problem, Sensor, Store, ZoneCapacity
+from geo_service.catalogue.documents import Campaign, Fence, Problem, Sensitive, Sensor, Store, ZoneCapacity
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import FILES, Kind, Site
 from geo_service.errors import InvalidInputError
-from geo_service.geofences.shapes import read_shape
+from geo_service.geofences.shapes import read_geometry, read_shape
+from geo_service.people.sensitive import SensitivePlaces
 from sensors.errors import UnknownFormatError
 from sensors.formats import decoder
 
@@ -39,8 +40,11 @@ def check_site(site: Site) -> list[Problem]:
     crowded, lonely = _crowded(site), _lonely(site)
     for store in site.store.values():
         note("store", store.id, _store(store, crowded, lonely))
+    places = SensitivePlaces(site.sensitive.values())
+    for place in site.sensitive.values():
+        note("sensitive", place.id, _sensitive(place, site))
     for fence in site.fence.values():
-        note("fence", fence.id, _fence(fence, site))
+        note("fence", fence.id, _fence(fence, site, places))
     topics = Counter(sensor.published_topic for sensor in site.sensor.values())
     for sensor in site.sensor.values():
         note("sensor", sensor.id, _sensor(sensor, site, topics))
@@ -111,7 +115,21 @@ def _place(store: Store, zone: ZoneInfo) -> Found:
         yield "warning", f"lon: {store.lon:g} is {strayed:.0f} hours of sun away from {store.timezone}; is a sign lost?"
 
 
-def _fence(fence: Fence, site: Site) -> Found:
+def _sensitive(place: Sensitive, site: Site) -> Found:
+    try:
+        _, faults = read_geometry(place.geometry, place.radius_m)
+    except InvalidInputError as error:
+        yield "error", f"geometry: {error}"
+        return
+    for fault in faults:
+        yield "warning", f"geometry: {fault}"
+    alone = SensitivePlaces([place])
+    for fence in site.fence.values():
+        if alone.overlapping(fence) is not None:
+            yield "warning", f"geometry: the fence {fence.id!r} overlaps it, and hears nothing from inside it"
+
+
+def _fence(fence: Fence, site: Site, places: SensitivePlaces) -> Found:
     yield from _references(site, [fence.store] if fence.store else [], [])
     if fence.role != "zone" and fence.store is None:
         yield "warning", f"store: a {fence.role!r} fence without a store starts no visit and no offer"
@@ -129,6 +147,9 @@ def _fence(fence: Fence, site: Site) -> Found:
         return
     for fault in faults:
         yield "warning", f"geometry: {fault}"
+    place = places.overlapping(fence)
+    if place is not None:
+        yield "error", f"geometry: it overlaps the sensitive place {place!r}, where nobody may be followed"
 
 
 def _sensor(sensor: Sensor, site: Site, topics: Counter[str]) -> Found:

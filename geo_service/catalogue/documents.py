@@ -81,6 +81,17 @@ class Fence(Document, frozen=True, kw_only=True):
     """Of a zone that sensors count, by this fence's id or what follows its store's in it (`hall` of `harbour.hall`)."""
 
 
+class Sensitive(Document, frozen=True, kw_only=True):
+    """A place where nobody may be followed: a clinic, a place of worship, a shelter. Pings from it are dropped before
+    anything is stored, and no fence may overlap it. Draw it with a margin for the error of a fix.
+    """
+
+    id: Id
+    geometry: dict[str, Any]
+    radius_m: Annotated[float, msgspec.Meta(gt=0, le=100_000)] | None = None
+    name: str = ""
+
+
 class Line(Document, frozen=True, kw_only=True):
     """What crossing a sensor's line means."""
 

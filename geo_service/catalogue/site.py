@@ -6,7 +6,7 @@ Reading never stops at the first fault: a site of thousands of rows is mended fr
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from geo_service.catalogue.documents import (
     Policy,
     Problem,
     Product,
+    Sensitive,
     Sensor,
     StockLevel,
     Store,
@@ -24,10 +25,12 @@ from geo_service.catalogue.documents import (
 from geo_service.decoding import convert
 from geo_service.errors import InvalidInputError
 
-Kind = Literal["store", "fence", "sensor", "campaign", "policy", "product", "stock"]
+Shaped = TypeVar("Shaped", Fence, Sensitive)
+Kind = Literal["store", "fence", "sensitive", "sensor", "campaign", "policy", "product", "stock"]
 TYPES: dict[Kind, type[Document]] = {
     "store": Store,
     "fence": Fence,
+    "sensitive": Sensitive,
     "sensor": Sensor,
     "campaign": Campaign,
     "policy": Policy,
@@ -37,13 +40,15 @@ TYPES: dict[Kind, type[Document]] = {
 FILES: dict[Kind, str] = {
     "store": "stores.json",
     "fence": "fences.geojson",
+    "sensitive": "sensitive.geojson",
     "sensor": "sensors.json",
     "campaign": "campaigns.json",
     "policy": "policies.json",
     "product": "products.json",
     "stock": "stock.json",
 }
-_FENCE_FIELDS = frozenset(Fence.__struct_fields__)
+GEOJSON: frozenset[Kind] = frozenset(("fence", "sensitive"))
+"""Kinds whose files are GeoJSON."""
 
 
 def key_of(kind: Kind, document: Document) -> str:
@@ -58,6 +63,7 @@ class Site(msgspec.Struct):
 
     store: dict[str, Store] = {}
     fence: dict[str, Fence] = {}
+    sensitive: dict[str, Sensitive] = {}
     sensor: dict[str, Sensor] = {}
     campaign: dict[str, Campaign] = {}
     policy: dict[str, Policy] = {}
@@ -90,7 +96,17 @@ def decode_document(kind: Kind, data: bytes) -> Any:
 
 
 def fence_of_feature(feature: Any) -> Fence:
-    """A GeoJSON Feature as a fence: id and properties beside the geometry as written.
+    """A GeoJSON Feature as a fence; see `document_of_feature`."""
+    return document_of_feature(feature, Fence)
+
+
+def sensitive_of_feature(feature: Any) -> Sensitive:
+    """A GeoJSON Feature as a sensitive place; see `document_of_feature`."""
+    return document_of_feature(feature, Sensitive)
+
+
+def document_of_feature(feature: Any, type_: type[Shaped]) -> Shaped:
+    """A GeoJSON Feature as a document: id and properties beside the geometry as written.
 
     Raises:
         InvalidInputError: not a Feature, or properties that do not fit.
@@ -100,16 +116,16 @@ def fence_of_feature(feature: Any) -> Fence:
     properties = feature.get("properties") or {}
     if not isinstance(properties, dict):
         raise InvalidInputError("must be an object", field="properties")
-    fields = {name: value for name, value in properties.items() if name in _FENCE_FIELDS}
+    fields = {name: value for name, value in properties.items() if name in type_.__struct_fields__}
     fields["id"] = feature.get("id", properties.get("id"))
     fields["geometry"] = feature.get("geometry")
     if fields["geometry"] is None:
         raise InvalidInputError("is missing or null", field="geometry")
-    return convert(fields, Fence)
+    return convert(fields, type_)
 
 
-def feature_of_fence(fence: Fence) -> dict[str, Any]:
-    """The GeoJSON Feature that `fence_of_feature` reads back."""
+def feature_of_fence(fence: Fence | Sensitive) -> dict[str, Any]:
+    """The GeoJSON Feature that `document_of_feature` reads back."""
     fields = msgspec.to_builtins(fence)
     geometry, fence_id = fields.pop("geometry"), fields.pop("id")
     return {"type": "Feature", "id": fence_id, "geometry": geometry, "properties": fields}
@@ -131,7 +147,7 @@ def read_site(folder: Path) -> tuple[Site, list[Problem]]:
         path = folder / name
         if not path.is_file():
             continue
-        build: Callable[[Any], Document] = fence_of_feature if kind == "fence" else _converter(kind)
+        build: Callable[[Any], Document] = _converter(kind)
         for index, item in enumerate(_items(path, kind, problems)):
             try:
                 document = build(item)
@@ -149,7 +165,8 @@ def read_site(folder: Path) -> tuple[Site, list[Problem]]:
 
 
 def _converter(kind: Kind) -> Callable[[Any], Document]:
-    return lambda item: convert(item, TYPES[kind])
+    of_feature = {"fence": fence_of_feature, "sensitive": sensitive_of_feature}
+    return of_feature.get(kind) or (lambda item: convert(item, TYPES[kind]))
 
 
 def _items(path: Path, kind: Kind, problems: list[Problem]) -> list[Any]:
@@ -158,10 +175,10 @@ def _items(path: Path, kind: Kind, problems: list[Problem]) -> list[Any]:
     except (ValueError, RecursionError) as error:
         problems.append(Problem(severity="error", file=path.name, id="", reason=f"is not JSON: {error}"[:200]))
         return []
-    if kind == "fence":
+    if kind in GEOJSON:
         document = document.get("features") if isinstance(document, dict) else None
     if not isinstance(document, list):
-        reason = "must be a FeatureCollection with features" if kind == "fence" else "must be a list"
+        reason = "must be a FeatureCollection with features" if kind in GEOJSON else "must be a list"
         problems.append(Problem(severity="error", file=path.name, id="", reason=reason))
         return []
     return document
@@ -190,7 +207,7 @@ def write_site(site: Site, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for kind, name in FILES.items():
         documents = list(site.of(kind).values())
-        if kind == "fence":
+        if kind in GEOJSON:
             content: Any = {"type": "FeatureCollection", "features": [feature_of_fence(fence) for fence in documents]}
         else:
             content = [msgspec.to_builtins(document) for document in documents]

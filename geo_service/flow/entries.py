@@ -61,7 +61,7 @@ class Recount(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """A document of the site, new or changed; `document` None removes it."""
 
-    kind: Literal["store", "fence", "sensor", "campaign", "policy", "product", "stock"]
+    kind: Literal["store", "fence", "sensitive", "sensor", "campaign", "policy", "product", "stock"]
     id: str
     document: bytes | None
     """JSON of the Struct in `catalogue/documents.py`."""
