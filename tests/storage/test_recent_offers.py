@@ -53,6 +53,26 @@ def test_only_the_newest_are_kept(recent):
     assert kept[-1] == offer(5, minute=5)
 
 
+def test_an_offer_is_found_by_its_id_with_the_fate_of_its_delivery_and_without_its_code(recent, client, keys):
+    line = offer(1).replace(b'"code":null', b'"code":"7Q4K-9XWM-02RT-HB5N"')
+    recent.keep([line])
+    kept = recent.find("1")
+    assert (kept.device, kept.fate) == ("phone", {"fate": "queued"})
+    assert kept.offer == offer(1)
+    recent.fared({"1": "acknowledged", "gone": "expired"}, 17)
+    recent.fared({"1": "pulled"}, 18)
+    recent.keep([line])
+    assert recent.find("1").fate == {"fate": "acknowledged", "fate_ms": "17", "pulled_ms": "18"}
+    assert recent.find("gone") is None
+    assert not any(b"HB5N" in client.dump(key) for key in client.scan_iter(match=f"{keys.prefix}*"))
+
+
+def test_what_is_pushed_out_by_newer_ones_is_found_no_more(recent):
+    recent.keep([offer(number, minute=number) for number in range(KEPT + 1)])
+    assert recent.find("0") is None
+    assert recent.find("1") is not None
+
+
 def test_nothing_is_kept_about_a_device_that_is_forgotten(recent, client, keys):
     recent.keep([offer(1)])
     recent.forget("phone")
