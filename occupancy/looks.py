@@ -42,22 +42,33 @@ class Looks:
             if state.doors:
                 error, relative = error * _doubt(elapsed), relative * _doubt(elapsed)
             else:
-                comfort = state.comfort_in_use
-                wander = (0.1 * comfort) ** 2 * elapsed / MINUTE_MS
-                self._inside.unseen(0.0, min(wander, comfort**2 / 4))
+                self._drift(elapsed)
         source.spoke(state.now_ms, state.silent_since(source))
         self._look(people, error, relative, _CAMERA_DOUBT)
 
     def hint(self, people: float, error: float, source: str) -> None:
         """Weak evidence of a number of people."""
+        self._wander()
         self._look(people, error * self._doubt_of(source), 0.0, _CAMERA_DOUBT)
 
     def moved(self, source: str) -> None:
         """At least one person moves where this sensor looks."""
+        self._wander()
         share = _STILL_DOUBT ** (self._doubt_of(source) ** -2)
         self._silence.take_in_all()
         self._inside.somebody(share)
         self._state.heard = True
+
+    def _wander(self) -> None:
+        """Where nothing counts, people come and go between two hints as they like."""
+        state = self._state
+        if state.hints and not state.doors and not state.counters:
+            self._drift(state.now_ms - max(state.hints.values()))
+
+    def _drift(self, elapsed_ms: int) -> None:
+        comfort = self._state.comfort_in_use
+        wander = (0.1 * comfort) ** 2 * elapsed_ms / MINUTE_MS
+        self._inside.unseen(0.0, min(wander, comfort**2 / 4))
 
     def recount(self, people: float, error: float | None, by: str | None, *, before: Belief) -> None:
         """Somebody counted by eye; `before` is what was shown until then, for the record."""

@@ -18,6 +18,7 @@ from geo_service.api.judging import judge, owners_of, read_document, references_
 from geo_service.api.problems import FieldError, Problem, ProblemError, forbidden, not_found
 from geo_service.api.services import Services
 from geo_service.catalogue.site import Kind, decode_document, encode_document, feature_of_fence
+from geo_service.flow.sensing import status_name
 from geo_service.ids import is_id, require_id
 from geo_service.principals import Action, Principal
 
@@ -132,7 +133,18 @@ def page_of(
         found += [(key, document) for key, document in page if may_read(principal, kind, key, document)]
         after = page[-1][0]
     shown = found[:limit]
-    return [rendered(kind, document) for _, document in shown], shown[-1][0] if len(found) > limit else None
+    following = shown[-1][0] if len(found) > limit else None
+    return told(services, kind, [(key, rendered(kind, document)) for key, document in shown]), following
+
+
+def told(services: Services, kind: Kind, documents: list[tuple[str, bytes]]) -> list[bytes]:
+    """Documents with what is known of the things themselves: of a sensor its `status` (null: none yet)."""
+    if kind != "sensor":
+        return [document for _, document in documents]
+    statuses = services.current.named([status_name(key) for key, _ in documents])
+    return [
+        document[:-1] + b',"status":' + statuses.get(status_name(key), b"null") + b"}" for key, document in documents
+    ]
 
 
 def save(services: Services, principal: Principal, kind: Kind, key: str, body: bytes) -> tuple[bool, Saved]:
@@ -194,8 +206,11 @@ def _routes(resource: Resource) -> list[Any]:
 
     @get(one, guards=[Requires(Action.READ)], summary=f"One {kind}", operation_id=f"get_{kind}")
     async def get_one(request: Asked, services: Ports, key: FromPath[str]) -> Response[bytes]:
-        document = await asyncio.to_thread(find, services, asker(request), kind, key)
-        return _json(rendered(kind, document), kind)
+        def read() -> bytes:
+            document = find(services, asker(request), kind, key)
+            return told(services, kind, [(key, rendered(kind, document))])[0]
+
+        return _json(await asyncio.to_thread(read), kind)
 
     @put(
         one,

@@ -69,6 +69,14 @@ class CurrentValues(Protocol):
         """Newest occupancy outputs (JSON) by store, the store's own before its zones'; None: of every store."""
         ...
 
+    def alerts(self, stores: Collection[str] | None = None) -> Sequence[bytes]:
+        """The alerts (JSON of `outputs.Alert`) that stand; None: of every store."""
+        ...
+
+    def named(self, names: Collection[str]) -> Mapping[str, bytes]:
+        """The values of these names, as far as they have any."""
+        ...
+
 
 class OutputsTail(Protocol):
     """The outputs of every partition, as they come. The one port for asyncio: it mostly waits."""

@@ -1,6 +1,6 @@
 """`GET /v1/stream`: what happens, as server-sent events (WHATWG HTML, 9.2).
 
-A stream begins with the occupancy as it stands, after what was missed where it resumes; then goes on with what comes.
+A stream begins with the occupancy and the alerts as they stand, after what was missed where it resumes; then goes on with what comes.
 Heartbeats carry the position, so that a quiet stream resumes near its end.
 """
 
@@ -150,6 +150,7 @@ async def _opening(services: Services, hub: Hub, view: View, last_event_id: str 
     # Current values may be newer than the position: an occupancy is told again then, and is the same or newer.
     current = await asyncio.to_thread(services.current.occupancy, view.stores)
     lines = [line for outputs in current.values() for line in outputs]
+    lines += await asyncio.to_thread(services.current.alerts, view.stores)
     frames += [view.form(event) for event in hub.events_of(lines) if view.sees(event)]
     return b"\n".join(frames) + mark
 

@@ -25,7 +25,8 @@ class Hour(msgspec.Struct, frozen=True):
 class Outlook(msgspec.Struct, frozen=True):
     """The next hours of a place, as of `time`."""
 
-    time: datetime
+    time: datetime | None
+    """null: not yet."""
     hours: list[Hour]
     """Empty until the typical week is known, and while nothing is known of the present."""
 

@@ -66,6 +66,15 @@ class CurrentValues:
             by_store.setdefault(name.removeprefix("occupancy:").partition("/")[0], []).append(found[name])
         return by_store
 
+    def alerts(self, stores: Collection[str] | None = None) -> list[bytes]:
+        """The alerts (JSON) that stand, by store; None: of every store."""
+        found = self.having(*(["alert:"] if stores is None else [f"alert:{store}/" for store in stores]))
+        return [found[name] for name in sorted(found)]
+
+    def named(self, names: Collection[str]) -> dict[str, bytes]:
+        """The values of these names, as far as they have any."""
+        return self._exactly(list(names)) if names else {}
+
     def _exactly(self, names: list[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         with reaching(self._client):

@@ -96,6 +96,15 @@ class FakeCatalogue:
 @dataclass
 class FakeCurrent:
     values: dict[str, list[bytes]] = field(default_factory=dict)
+    names: dict[str, bytes] = field(default_factory=dict)
+    standing: dict[str, bytes] = field(default_factory=dict)
+    """Alerts, by store."""
+
+    def alerts(self, stores: Sequence[str] | None = None) -> Sequence[bytes]:
+        return [line for store, line in self.standing.items() if stores is None or store in stores]
+
+    def named(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        return {name: self.names[name] for name in names if name in self.names}
 
     def occupancy(self, stores: Sequence[str] | None = None) -> Mapping[str, Sequence[bytes]]:
         return {store: lines for store, lines in self.values.items() if stores is None or store in stores}

@@ -182,3 +182,14 @@ def test_a_store_that_others_name_is_not_removed(client, fakes, bearer):
     assert answer.status_code == 409
     assert "sensor door-1" in answer.json()["detail"]
     assert ("store", "harbour") in fakes.catalogue.documents
+
+
+def test_a_sensor_is_shown_with_how_it_does(client, fakes, bearer):
+    fakes.current.names = {"status:door-1": b'{"state":"silent","in_today":4}'}
+    status = {"state": "silent", "in_today": 4}
+    one = client.get("/v1/sensors/door-1", headers=bearer("sk_all")).json()
+    assert one == {"id": "door-1", "store": "harbour", "status": status}
+    listed = client.get("/v1/sensors", headers=bearer("sk_all")).json()["items"]
+    assert [(sensor["id"], sensor["status"]) for sensor in listed] == [("door-1", status), ("door-2", None)]
+    # What was read may be written back as it is.
+    assert client.put("/v1/sensors/door-1", json=one, headers=bearer("sk_all")).status_code == 200

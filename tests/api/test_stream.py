@@ -81,6 +81,16 @@ def test_a_stream_begins_with_the_occupancies_and_goes_on_with_what_comes(served
         assert reader.next() == ("occupancy", occupancy(5))
 
 
+def test_a_stream_begins_with_the_alerts_that_stand(served, fakes):
+    alert = {"kind": "alert", "store": "harbour", "zone": None, "alert": "full", "state": "raised"}
+    fakes.current.standing = {"harbour": json.dumps(alert).encode(), "market": b"{}"}
+    with stream(served, "?stores=harbour") as reader:
+        assert reader.next() == ("alert", alert)
+        cleared = alert | {"state": "cleared"}
+        fakes.outputs.add(0, 10, cleared)
+        assert reader.next() == ("alert", cleared)
+
+
 def test_only_the_stores_asked_for_are_streamed(served, fakes):
     fakes.current.values = {name: [json.dumps(occupancy(4, name)).encode()] for name in ("harbour", "market")}
     with stream(served, "?stores=market") as reader:

@@ -34,6 +34,23 @@ def occupancy(zone: str | None) -> bytes:
     return outputs.encode(outputs.Occupancy(store="s1", zone=zone, time=NOW, level="quiet", status="live", **numbers))
 
 
+def test_an_alert_goes_to_its_stores_back_office_and_is_not_retained():
+    numbers = {"mean": 9, "low": 8, "high": 10, "rate": 0.9, "p_over": 0.0}
+    alert = outputs.Alert(
+        id="a",
+        store="s1",
+        zone=None,
+        alert="warn",
+        state="raised",
+        time=NOW,
+        since=NOW,
+        detail="Nearly full",
+        **numbers,
+    )
+    message = outgoing(outputs.encode(alert), NOW_MS)
+    assert (message.topic, message.payload, message.retain) == ("geo/v1/store/s1/alert", outputs.encode(alert), False)
+
+
 @pytest.mark.parametrize(("zone", "topic"), [(None, "geo/v1/store/s1/occupancy"), ("z", "geo/v1/store/s1/occupancy/z")])
 def test_an_occupancy_is_retained_under_its_store(zone, topic):
     line = occupancy(zone)
