@@ -6,10 +6,13 @@ made the first time somebody needs it.
 
 import msgspec
 
+from geo_service.offers.coupons import without_code
 from geo_service.people.identity import without_identity
 from geo_service.principals import Action, Principal
 
-STREAMED = frozenset(("occupancy", "crossing", "offer", "order", "trip", "appointment", "sensor", "alert", "rejected"))
+STREAMED = frozenset(
+    ("occupancy", "crossing", "offer", "redemption", "order", "trip", "appointment", "sensor", "alert", "rejected")
+)
 # These name a device and no store: for those who may see every store and every device.
 _UNPLACED = frozenset(("rejected",))
 
@@ -30,6 +33,8 @@ class Event:
     __slots__ = ("_anonymous", "_device", "_line", "full", "kind", "order", "slot", "store")
 
     def __init__(self, line: bytes, head: _Head, order: int) -> None:
+        if head.kind == "offer":
+            line = without_code(line)  # a code is money; it is the shopper's alone
         self.kind = head.kind
         self.store = head.store
         self.order = order

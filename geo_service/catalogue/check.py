@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from geo_service.catalogue.documents import Campaign, Fence, Problem, Sensitive, Sensor, Store, ZoneCapacity
+from geo_service.catalogue.documents import Campaign, Fence, Policy, Problem, Sensitive, Sensor, Store, ZoneCapacity
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import FILES, Kind, Site
 from geo_service.errors import InvalidInputError
 from geo_service.geofences.shapes import read_geometry, read_shape
+from geo_service.offers.audience import read_audience
+from geo_service.offers.benefits import read_benefit
 from geo_service.people.sensitive import SensitivePlaces
 from sensors.errors import UnknownFormatError
 from sensors.formats import decoder
@@ -50,6 +52,8 @@ def check_site(site: Site) -> list[Problem]:
         note("sensor", sensor.id, _sensor(sensor, site, topics))
     for campaign in site.campaign.values():
         note("campaign", campaign.id, _campaign(campaign, site))
+    for policy in site.policy.values():
+        note("policy", policy.id, _policy(policy, site))
     for key, level in site.stock.items():
         note("stock", key, _references(site, [level.store], [level.sku] if site.product else []))
     return problems
@@ -176,8 +180,21 @@ def _campaign(campaign: Campaign, site: Site) -> Found:
         Hours(campaign.hours or {}, "UTC")
     except ValueError as error:
         yield "error", f"hours: {error}"
+    try:
+        read_audience(campaign.audience)
+        read_benefit(campaign.benefit)
+    except InvalidInputError as error:
+        yield "error", str(error)
     if campaign.starts and campaign.ends and campaign.ends <= campaign.starts:
         yield "error", "ends: is not after starts"
+
+
+def _policy(policy: Policy, site: Site) -> Found:
+    yield from _references(site, policy.stores, [])
+    try:
+        Hours(policy.quiet or {}, "UTC")
+    except ValueError as error:
+        yield "error", f"quiet: {error}"
 
 
 def _references(site: Site, stores: list[str], skus: list[str]) -> Found:

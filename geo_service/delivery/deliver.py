@@ -4,14 +4,15 @@ At least once, each with its id: after a crash the last few go out again, and wh
 """
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
 
 from geo_service.delivery.mqtt_publisher import Outgoing
-from geo_service.delivery.outbox import outgoing
+from geo_service.delivery.outbox import head_of, outgoing
 from geo_service.flow.entries import EntryId
 
 BATCH = 500
+Fate = Literal["acknowledged", "expired"]
 
 
 class Outputs(Protocol):
@@ -40,8 +41,12 @@ def deliver(
     keep_offers: Callable[[list[bytes]], None],
     now_ms: Callable[[], int],
     stop: threading.Event,
+    fared: Callable[[Mapping[str, Fate], int], None] | None = None,
 ) -> None:
-    """Deliver until stopped; `keep_offers` stores decided offers where phones that pull will find them."""
+    """Deliver until stopped; `keep_offers` stores decided offers where phones that pull will find them, before any is sent.
+
+    `fared` is told what became of each offer, by its id, and when.
+    """
     while not stop.is_set():
         batch = outputs.read(BATCH, 0.5)
         if not batch:
@@ -51,5 +56,19 @@ def deliver(
         if offers:
             keep_offers(offers)
         at_ms = now_ms()
-        publisher.publish([message for line in lines if (message := outgoing(line, at_ms)) is not None])
+        messages = [(line, outgoing(line, at_ms)) for line in lines]
+        publisher.publish([message for _, message in messages if message is not None])
+        if offers and fared is not None:
+            fared(_fates(messages), now_ms())
         outputs.done({partition: entry_id for partition, entry_id, _ in batch})
+
+
+def _fates(messages: Iterable[tuple[bytes, Outgoing | None]]) -> dict[str, Fate]:
+    """Of offers that were to be sent: the broker has it, or it was too late for that."""
+    fates: dict[str, Fate] = {}
+    for line, message in messages:
+        if line.startswith(b'{"kind":"offer"'):
+            head = head_of(line)
+            if head.decision == "sent" and head.id is not None:
+                fates[head.id] = "expired" if message is None else "acknowledged"
+    return fates

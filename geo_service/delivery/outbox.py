@@ -33,7 +33,7 @@ def outgoing(line: bytes, now_ms: int) -> Outgoing | None:
     if head.kind == "occupancy":
         topic = f"geo/v1/store/{head.store}/occupancy"
         return Outgoing(f"{topic}/{head.zone}" if head.zone else topic, line, retain=True)
-    if head.kind in {"crossing", "visit", "sensor", "alert"} and head.store:
+    if head.kind in {"crossing", "visit", "redemption", "sensor", "alert"} and head.store:
         return Outgoing(f"geo/v1/store/{head.store}/{head.kind}", line)
     if head.kind == "offer" and head.decision == "sent" and head.expires is not None:
         left_s = (millis(head.expires) - now_ms) // 1000

@@ -7,21 +7,40 @@ A crash between two checkpoints costs nothing but time: the entries since then a
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
+import msgspec
 import structlog
 
 from geo_service import outputs
+from geo_service.errors import GeoServiceError
 from geo_service.flow.alarms import alert_name
 from geo_service.flow.entries import START, Entry, EntryId, Tick
 from geo_service.flow.ledger import Ledger
 from geo_service.flow.log import Checkpoint, Commit, Log
 from geo_service.flow.partition import Partition, Rules
+from geo_service.flow.previewing import decode_question, reply_to
+from geo_service.flow.previewing import encode as encode_reply
 
 _log = structlog.get_logger(__name__)
 READ_ENTRIES = 256
 TICK_S = 1.0
+QUESTIONS_S = 0.25
+"""How often somebody who asks beside the log is heard."""
 # A checkpoint of a large state may take long: it never gets more than this share of the worker's time.
 _CHECKPOINT_SHARE = 0.05
+
+
+class Questions(Protocol):
+    """Questions that come beside the log."""
+
+    def waiting(self, partitions: Sequence[int]) -> list[tuple[int, str, bytes]]:
+        """A few `(partition, number, question)` that nobody has taken yet."""
+        ...
+
+    def answer(self, partition: int, number: str, answer: bytes) -> None:
+        """Give the answer to whoever asked."""
+        ...
 
 
 class Folding:
@@ -36,6 +55,7 @@ class Folding:
         partitions: Sequence[int],
         checkpoint_s: float,
         count: Callable[[str, int], None],
+        questions: Questions | None = None,
     ) -> None:
         """`count(name, n)` is told what happened to pings and outputs, for the operator's counters."""
         self._log = log
@@ -47,8 +67,10 @@ class Folding:
         self._partitions: dict[int, Partition] = {}
         self._positions: dict[int, EntryId] = {}
         self._saved: dict[int, EntryId] = {}
+        self._questions = questions
         self._next_checkpoint = 0.0
         self._next_tick = 0.0
+        self._next_questions = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Take the partitions over, go on where their checkpoints end, and fold.
@@ -61,6 +83,7 @@ class Folding:
             self._take_over(number)
         while not stop.is_set():
             self._tick()
+            self._answer()
             for number, entries in self._log.read(self._positions, limit=READ_ENTRIES, wait_s=self._wait_s()).items():
                 self._step(number, entries)
             if time.monotonic() >= self._next_checkpoint:
@@ -80,7 +103,10 @@ class Folding:
         _log.info("partition taken over", partition=number, position=str(position))
 
     def _wait_s(self) -> float:
-        return max(0.001, min(self._next_tick, self._next_checkpoint) - time.monotonic())
+        due = [self._next_tick, self._next_checkpoint]
+        if self._questions is not None:
+            due.append(self._next_questions)
+        return max(0.001, min(due) - time.monotonic())
 
     def _tick(self) -> None:
         """Once a second the log is told that a second has passed; the log's time says which."""
@@ -88,6 +114,20 @@ class Folding:
         if now >= self._next_tick:
             self._next_tick = max(self._next_tick + TICK_S, now + TICK_S / 2)
             self._log.append([(number, Tick()) for number in self._numbers])
+
+    def _answer(self) -> None:
+        """Answer what was asked beside the log, from the state as it is."""
+        now = time.monotonic()
+        if self._questions is None or now < self._next_questions:
+            return
+        self._next_questions = now + QUESTIONS_S
+        for number, which, packed in self._questions.waiting(self._numbers):
+            try:
+                reply = reply_to(decode_question(packed), self._partitions[number], self._ledger)
+            except (GeoServiceError, msgspec.MsgspecError, ValueError) as error:
+                _log.warning("a question could not be answered", partition=number, reason=str(error))
+                continue
+            self._questions.answer(number, which, encode_reply(reply))
 
     def _step(self, number: int, entries: Sequence[Entry]) -> None:
         partition = self._partitions[number]

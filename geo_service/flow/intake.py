@@ -16,6 +16,7 @@ from geo_service.decoding import decode_json
 from geo_service.errors import InvalidInputError
 from geo_service.flow.entries import Body, Consent, Forget, Pings, Purpose, Readings, Recount, Refusal, Refusals
 from geo_service.ids import require_id
+from geo_service.offers import behaviour
 from geo_service.pings import native, owntracks
 from geo_service.pings.batch import PingBatch
 from geo_service.pings.fields import Row
@@ -166,6 +167,10 @@ class Intake:
             case ["v1", "stores", store, "occupancy", "recount"]:
                 body = decode_json(_recount, payload)
                 taken.others.append((store, Recount(require_id(store, "store"), body.count, body.zone, body.by)))
+            case ["v1", "behaviour"]:
+                return self._behaviour(message, taken)
+            case ["v1", "people", person, "traits"]:
+                taken.others.append((person, behaviour.decode_traits(payload, person)))
             case ["v1", "people", person, "consent"]:
                 purposes = decode_json(_consent, payload)
                 taken.others.append((person, Consent(require_id(person, "person"), purposes)))
@@ -174,6 +179,17 @@ class Intake:
             case _:
                 raise InvalidInputError("nothing is received under this path")
         return []
+
+    @staticmethod
+    def _behaviour(message: Message, taken: Taken) -> list[Problem]:
+        told, refused = behaviour.decode(message.payload, message.device)
+        taken.others.extend((entry.device, entry) for entry in told)
+        problems = [Problem(*problem) for problem in behaviour.problems_of(refused)]
+        taken.refusals.extend(
+            Refusal(message.topic, f"[{problem.place or 0}] {problem.field or ''}: {problem.reason}")
+            for problem in problems
+        )
+        return problems
 
 
 def _read(known: tuple[Sensor, SensorConfig, Decoder], message: Message, taken: Taken) -> list[Problem]:

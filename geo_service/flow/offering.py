@@ -80,9 +80,10 @@ class Offering:
         self._placements.clear()
         if isinstance(document, Campaign):
             Terms(document, self._site.product)
-        hours = {Campaign: "hours", Policy: "quiet"}.get(type(document))
-        if hours is not None and getattr(document, hours) is not None:
-            Hours(getattr(document, hours), "UTC")
+        if isinstance(document, Campaign):
+            Hours(document.hours or {}, "UTC")
+        elif isinstance(document, Policy):
+            Hours(document.quiet or {}, "UTC")
 
     def placements(self, role: str, type_: str, store: Store) -> list[Placement]:
         """The campaigns that such a crossing could make speak in a store."""

@@ -137,6 +137,11 @@ class Partition:
                 self._say([outputs.Rejected(topic=r.topic, reason=r.reason, time=now) for r in body.refusals])
                 self._say(self.stores.refused(body.refusals, now_ms))
 
+    @property
+    def now_ms(self) -> int:
+        """The log's time as of the last entry."""
+        return self._entry.ms
+
     def next_due_ms(self) -> int | None:
         """When a tick would next do something; None: never, as things stand."""
         dues = [due for due in (self.devices.presence.next_due_ms(), self.stores.next_due_ms()) if due is not None]
@@ -171,16 +176,17 @@ class Partition:
         logged = instant(now_ms)
         first = len(self._step.outputs)
         crossings = [
-            _crossing(f"{self.number}-{self._entry}-{first + number}", event, logged)
+            crossing_of(f"{self.number}-{self._entry}-{first + number}", event, logged)
             for number, event in enumerate(events)
         ]
         self._say(crossings)
         self._visits(self.devices.visits_of(events))
         for crossing in crossings:
             if crossing.store is not None and crossing.reason == "observed":
-                self._ask(crossing, self._facts(crossing.device, crossing.store, now_ms))
+                self._ask(crossing, self.facts(crossing.device, crossing.store, now_ms))
 
-    def _facts(self, device: str, store: str, now_ms: int) -> Facts:
+    def facts(self, device: str, store: str, now_ms: int) -> Facts:
+        """What is known of a person, as a store sees them."""
         agrees = self.devices.agrees(device, "offers")
         return self.profiles.facts(device, store, agrees=agrees, now_ms=now_ms)
 
@@ -211,11 +217,11 @@ class Partition:
             case Traits():
                 self.profiles.told(body, now_ms)
             case OrderStanding() if self.profiles.ordered(body, now_ms):
-                facts = self._facts(body.device, body.store, now_ms)
+                facts = self.facts(body.device, body.store, now_ms)
                 fences = [fence.id for fence in self.site.fence.values() if fence.store == body.store]
                 for number, event in enumerate(self.devices.presence.present(fences, body.device)):
                     # No crossing that is told: it triggers what waits for an order, where the shopper already is.
-                    crossing = _crossing(f"{self.number}-{self._entry}-ready{number}", event, instant(now_ms))
+                    crossing = crossing_of(f"{self.number}-{self._entry}-ready{number}", event, instant(now_ms))
                     self._ask(crossing, msgspec.structs.replace(facts, order="became_ready"))
 
     def _hand_over(self) -> None:
@@ -362,7 +368,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_State).decode
 
 
-def _crossing(crossing_id: str, event: Event, logged: Any) -> outputs.Crossing:
+def crossing_of(crossing_id: str, event: Event, logged: Any) -> outputs.Crossing:
+    """The output of an event."""
     return outputs.Crossing(
         id=crossing_id,
         type=event.type,

@@ -6,7 +6,9 @@ is an HMAC of the code under the same secret: from the store alone no code can b
 """
 
 import hmac
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from geo_service.errors import InvalidInputError
 
@@ -18,6 +20,7 @@ REPLAY_SECRET = b"geo-service replay: codes made with this are worth nothing"
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES = str.maketrans("OILoil", "011011", "- ")
 _BYTES = 10
+_offer = msgspec.json.Decoder(dict[str, Any])
 _LENGTH = 16
 
 
@@ -27,6 +30,21 @@ def code_of(secret: bytes, offer: str) -> str:
     number = int.from_bytes(digest[:_BYTES], "big")
     letters = [_LETTERS[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5)]
     return "-".join("".join(letters[at : at + 4]) for at in range(0, _LENGTH, 4))
+
+
+def without_code(line: bytes) -> bytes:
+    """An offer's JSON with `code` null: for whoever is not the shopper, and for whatever keeps it."""
+    offer = _offer.decode(line)
+    return line if offer.get("code") is None else msgspec.json.encode(offer | {"code": None})
+
+
+def with_code(secret: bytes, line: bytes) -> bytes:
+    """An offer's JSON with its code made anew; one that was not sent, or only says words, has none."""
+    offer = _offer.decode(line)
+    benefit = offer.get("evidence", {}).get("benefit") or {}
+    if offer.get("decision") != "sent" or "text" in {benefit.get("type"), benefit.get("kind")}:
+        return line
+    return msgspec.json.encode(offer | {"code": code_of(secret, str(offer["id"]))})
 
 
 def plain_code(said: str) -> str:

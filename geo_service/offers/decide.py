@@ -203,7 +203,7 @@ def _reservations(plan: Plan) -> Iterator[Reservation]:
 def _withheld(option: Option, answer: Answer, chosen: Placement | None) -> Withheld | None:
     """Why an option does not speak, now that the ledger has answered."""
     if not answer.granted:
-        return _used_up(answer.refused or "")
+        return used_up(answer.refused or "")
     if option.withheld is not None:
         return option.withheld
     if chosen is not None:
@@ -211,7 +211,8 @@ def _withheld(option: Option, answer: Answer, chosen: Placement | None) -> Withh
     return None
 
 
-def _used_up(counter: str) -> Withheld:
+def used_up(counter: str) -> Withheld:
+    """The reason, where this counter has no room."""
     cap = counter.rpartition(":")[2]
     if counter.startswith("pacing:"):
         return "pacing", f"as many as may come are invited ({cap})"

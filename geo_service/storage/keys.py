@@ -52,6 +52,8 @@ KEYS = (
     Key("devices", "{accounts}:devices", "hash", "device → SHA-256 of its token", True, "until revoked or the device is forgotten"),
     Key("people", "{accounts}:people", "hash", "login → role, stores and password hash of somebody who works here", True, "until removed"),
     Key("recent_offers", "{offers}:recent:<device>", "zset", "the device's newest decided offers by time", True, "30 days after the last", True),
+    Key("questions", "{p<partition>}:questions", "list", "questions to the worker, beside the log", True, "1 min", True),
+    Key("question_answer", "{p<partition>}:answer:<number>", "list", "the worker's answer to one", True, "1 min", True),
     Key("offer", "{offers}:of:<id>", "hash", "one decided offer: its JSON without the code, its device, and the fate of its delivery", True, "30 days", True),
     Key("coupon", "{coupons}:of:<fingerprint>", "hash", "HMAC of a code → what it is for, and how it stands", True, "30 days after it expires", True),
     Key("coupons_of", "{coupons}:device:<device>", "zset", "the device's coupons by when they expire", True, "400 days after the last", True),

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from redis.client import Pipeline
 
+from geo_service.offers.coupons import without_code
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import DAY_S, Keys
 from geo_service.storage.scripts import Script, run_pipeline
@@ -41,15 +42,6 @@ class _Offer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Offer).decode
-_any = msgspec.json.Decoder(dict[str, Any])
-
-
-def without_code(line: bytes) -> bytes:
-    """The offer's JSON with `code` null."""
-    offer = _any.decode(line)
-    if offer.get("code") is None:
-        return line
-    return msgspec.json.encode(offer | {"code": None})
 
 
 class RecentOffers:

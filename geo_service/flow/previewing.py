@@ -1,0 +1,155 @@
+"""Questions to a running partition: who would get a campaign's offer now, and why not the others.
+
+They come beside the log, not through it: they change nothing, so nothing needs to be folded again, and the answer is
+made of the live state itself. Two steps, because people and stores may belong to different partitions: who is in the
+campaign's fences (asked of every partition, with what is known of them), then how each of them would fare (asked of
+the partition that owns the store). The ledger is only read.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from geo_service.catalogue.documents import Campaign
+from geo_service.flow.ledger import Claim, Ledger
+from geo_service.flow.offering import Asked
+from geo_service.flow.partition import Partition, crossing_of
+from geo_service.offers.campaigns import concerns
+from geo_service.offers.decide import Plan, used_up
+from geo_service.offers.facts import Facts
+from geo_service.offers.holdout import is_held_out
+from geo_service.outputs import Crossing
+from sensors.instants import instant
+
+MOST = 1_000
+"""People that one question is about."""
+
+
+class Present(msgspec.Struct, tag="present", frozen=True):
+    """Who is in the fences that trigger this campaign?"""
+
+    campaign: str
+    stores: list[str] | None
+    limit: int
+
+
+class Judge(msgspec.Struct, tag="judge", frozen=True):
+    """How would these fare?"""
+
+    campaign: str
+    people: list[tuple[Crossing, Facts]]
+
+
+class People(msgspec.Struct, tag="people", frozen=True):
+    """People in the fences, and whether there were more than asked for."""
+
+    people: list[tuple[Crossing, Facts]]
+    more: bool
+    as_of_ms: int
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one person would fare."""
+
+    device: str
+    store: str
+    decision: Literal["sent", "held_out", "withheld"]
+    reason: str
+    instead: str | None = None
+    """The campaign whose offer they would get."""
+
+
+class Verdicts(msgspec.Struct, tag="verdicts", frozen=True):
+    """One for each person asked about."""
+
+    verdicts: list[Verdict]
+    as_of_ms: int
+
+
+Question = Present | Judge
+Reply = People | Verdicts
+encode = msgspec.msgpack.Encoder().encode
+decode_question = msgspec.msgpack.Decoder(Question).decode
+decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def reply_to(question: Question, partition: Partition, ledger: Ledger) -> Reply:
+    """Answer from the state as it is; changes nothing."""
+    campaign = partition.site.campaign.get(question.campaign)
+    if isinstance(question, Present):
+        if campaign is None:
+            return People([], False, partition.now_ms)
+        return _people(partition, campaign, question)
+    if campaign is None:
+        return Verdicts([], partition.now_ms)
+    asked = [Asked(*person) for person in question.people if person[0].store in partition.site.store]
+    plans = partition.offering.preview(asked, campaign, partition.stores.occupancy, partition.now_ms)
+    return Verdicts(_verdicts(plans, campaign, ledger, partition.now_ms), partition.now_ms)
+
+
+def _people(partition: Partition, campaign: Campaign, question: Present) -> People:
+    site, now_ms, trigger = partition.site, partition.now_ms, campaign.trigger
+    stores = {
+        store.id
+        for store in site.store.values()
+        if concerns(campaign, store) and (question.stores is None or store.id in question.stores)
+    }
+    fences = [fence.id for fence in site.fence.values() if fence.role == trigger.role and fence.store in stores]
+    limit = min(question.limit, MOST)
+    events = partition.devices.presence.present(fences, limit=limit + 1)
+    people: list[tuple[Crossing, Facts]] = []
+    for number, event in enumerate(events[:limit]):
+        facts = partition.facts(event.device, event.store or "", now_ms)
+        if trigger.type == "order_ready" and facts.order != "ready":
+            continue
+        now = instant(now_ms)
+        crossing = crossing_of(f"preview-{number}", event, now)
+        of_type = "enter" if trigger.type == "order_ready" else trigger.type
+        # As if it happened now, and for as long as the campaign asks.
+        people.append((msgspec.structs.replace(crossing, type=of_type, time=now, duration_s=trigger.dwell_s), facts))
+    return People(people, len(events) > limit, now_ms)
+
+
+def _verdicts(plans: Sequence[Plan], campaign: Campaign, ledger: Ledger, now_ms: int) -> list[Verdict]:
+    counters = sorted({claim.counter for plan in plans for option in plan.options for claim in option.claims})
+    totals = dict(zip(counters, ledger.total(counters, now_ms), strict=True))
+    verdicts = []
+    for plan in plans:
+        verdict = _verdict(plan, campaign, totals)
+        if verdict is not None:
+            verdicts.append(verdict)
+    return verdicts
+
+
+def _verdict(plan: Plan, campaign: Campaign, totals: dict[str, int]) -> Verdict | None:
+    """Go down the options as the ledger would; what the first with room claims is taken from those who come after."""
+    chosen, verdict, device = None, None, plan.crossing.device
+    for option in plan.options:
+        is_asked = option.placement.campaign.id == campaign.id
+        full = _full(option.claims, totals)
+        withheld = used_up(full) if full is not None else option.withheld
+        if withheld is None and chosen is not None:
+            withheld = ("best", f"{chosen.name} would be the better offer")
+        if withheld is None:
+            chosen = option.placement.campaign
+            for claim in option.claims:
+                totals[claim.counter] += claim.amount
+        if is_asked:
+            held_out = withheld is None and is_held_out(device, campaign.id, campaign.holdout)
+            decision: Literal["sent", "held_out", "withheld"] = (
+                "withheld" if withheld is not None else "held_out" if held_out else "sent"
+            )
+            reason = ": ".join(withheld or ("holdout", "kept back to measure the effect")) if decision != "sent" else ""
+            verdict = Verdict(device, option.placement.store.id, decision, reason or "admitted")
+    if verdict is None or chosen is None or chosen.id == campaign.id:
+        return verdict
+    return msgspec.structs.replace(verdict, instead=chosen.id)
+
+
+def _full(claims: Sequence[Claim], totals: Mapping[str, int]) -> str | None:
+    """The first counter without room."""
+    for claim in claims:
+        if claim.limit is not None and totals[claim.counter] + claim.amount > claim.limit:
+            return claim.counter
+    return None
