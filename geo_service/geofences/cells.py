@@ -88,6 +88,15 @@ def page_and_spot(place: Place, level: int) -> tuple[Pages, Spots]:
     return page.view(np.uint32), spot
 
 
+def page_and_spot_at(lat: float, lon: float, level: int) -> tuple[int, int]:
+    """The same for one point."""
+    row = int((lat + 90.0) * ROWS_PER_DEGREE)
+    column = int((lon + 180.0) * COLUMNS_PER_DEGREE) & _MOST_COLUMNS
+    column >>= _JOINED[level].item(row >> band_bits(level))
+    row >>= STEP * level
+    return row >> 3 << _PAGE_ROW_BITS | column >> 3, (row & 7) << 3 | column & 7
+
+
 def joined(row: NDArray[np.int32], level: int) -> NDArray[np.int32]:
     """The bits by which a finest column is coarser, for finest rows."""
     return _JOINED[level].take(row >> band_bits(level))

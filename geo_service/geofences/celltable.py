@@ -70,6 +70,13 @@ class _Places:
                 wrong, place = wrong[still], place[still]
         return found
 
+    def find_one(self, page: int, stored: Pages) -> int:
+        """The record of one page, 0 where there is none."""
+        place = (page * int(_GOLDEN) & 0xFFFFFFFF) >> int(self._shift)
+        while (record := self._records.item(place)) and stored.item(record) != page:
+            place = (place + 1) & self._mask
+        return record
+
     def add(self, pages: Pages, records: NDArray[np.int32]) -> None:
         """Enter pages that are not there, all different."""
         place = ((pages * _GOLDEN) >> self._shift).astype(np.int64)
@@ -119,6 +126,18 @@ class CellTable:
         touching = np.repeat(np.cumsum(sizes) - sizes + blocks.take(start), sizes)
         at, entry = _spread(blocks, hit, start, sizes)
         return at, entry, np.arange(len(at)) >= touching
+
+    def look_at(self, page: int, spot: int) -> tuple[list[int], list[int]]:
+        """For one cell: the entries of fences that reach into it, and of those that only come near."""
+        record = self._places.find_one(page, self._number)
+        start = self._starts.item(record << SPOT_BITS | spot)
+        if not record or not start:
+            return [], []
+        blocks = self._arena.columns[0]
+        first = start + _HEADER
+        listed = blocks[first : first + blocks.item(start + 1)].tolist()
+        touching = blocks.item(start)
+        return listed[:touching], listed[touching:]
 
     def _blocks(self, pages: Pages, spots: Spots) -> tuple[Ints, NDArray[np.int32]]:
         """Positions of cells that have a block, and where that begins."""

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_service.geofences.arena import Ints, grown, sorted_unique
-from geo_service.geofences.cells import LEVELS, page_and_spot, place_of
+from geo_service.geofences.cells import LEVELS, page_and_spot, page_and_spot_at, place_of
 from geo_service.geofences.celltable import CODE_UNIT_M, SLOTS, CellTable, entries_of
 from geo_service.geofences.cover import NEAR_M, cells_in, circle_boxes, cover, padded, strips_of
 from geo_service.geofences.earth import Floats, metres_per_degree
@@ -161,6 +161,23 @@ class FenceIndex:
         away = np.minimum(polygon_edge_distances(self._outlines, some, at, scale, limit), limit)
         distance[pairs] = np.where(polygons_cover(self._outlines, some, *at), -away, away)
         return distance
+
+    def listed_at(self, lat: float, lon: float) -> tuple[list[int], list[int]]:
+        """Entries of one point's cells (see `celltable.py`): of fences that reach into them, and that only come near."""
+        self._settle()
+        reaching: list[int] = []
+        near: list[int] = []
+        for level, fences in enumerate(self._fences_at.tolist()):
+            if fences:
+                found = self._tables[level].look_at(*page_and_spot_at(lat, lon, level))
+                reaching += found[0]
+                near += found[1]
+        return reaching, near
+
+    @property
+    def outlines(self) -> Outlines:
+        """The fences' geometry, for questions of one point (`alone.py`)."""
+        return self._outlines
 
     def crossed(self, lat0: Floats, lon0: Floats, lat1: Floats, lon1: Floats) -> Pairs:
         """Every (row, slot) whose fence the straight segment touches at all, ends included.
