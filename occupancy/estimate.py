@@ -27,6 +27,8 @@ _FORGIVENESS: Final = 0.01
 """Share kept of the belief in fewer people than are seen leaving: somebody may have come in unseen."""
 _Z90: Final = 1.6448536269514722
 _NUMBERS: Final = np.arange(GRID_LIMIT + 1, dtype=np.float32)
+_REACH: Final = 5.5
+"""Standard errors beyond which nothing is carried."""
 _LONGEST_REACH: Final = 2 * GRID_LIMIT
 
 
@@ -211,15 +213,21 @@ class Belief:
         if self.gauss is None and people + 5 * max(error, relative * people) < GRID_LIMIT:
             self._observe_on_grid(people - self.offset, error, relative, doubt)
             return
+        self._observe_on_gauss(people, max(error, relative * people), doubt)
+
+    def _observe_on_gauss(self, people: float, error: float, doubt: float) -> None:
+        """What `_observe_on_grid` does, in moments: either the reading fits what is believed, or it wins."""
         mean, variance = self.moments()
-        spread = max(error, relative * mean) ** 2
+        spread = error * error
         gain = variance / (variance + spread)
         surprise = (people - mean) ** 2 / (variance + spread)
-        if surprise > -2 * math.log(doubt):
-            gain, variance = 1.0, spread
-        else:
-            variance *= 1 - gain
-        self.gauss = (max(mean + gain * (people - mean), 0.0), variance)
+        believed = math.exp(-surprise / 2) / math.sqrt(2 * math.pi * (variance + spread))
+        span = abs(people - mean) + _REACH * math.sqrt(variance) + 5 * error
+        share = doubt / span / (believed + doubt / span)
+        fits, fits_variance = mean + gain * (people - mean), variance * (1 - gain)
+        mean = fits + share * (people - fits)
+        variance = (1 - share) * (fits_variance + (fits - mean) ** 2) + share * (spread + (people - mean) ** 2)
+        self.gauss = (max(mean, 0.0), variance)
         self.to_grid()
 
     def _observe_on_grid(self, people: float, error: float, relative: float, doubt: float) -> None:
@@ -313,7 +321,7 @@ def kernel_of(variance: float) -> Weights:
         return _nobody()
     if variance < 0.5:
         return np.array([variance / 2, 1 - variance, variance / 2], dtype=np.float32)
-    reach = min(math.ceil(5.5 * math.sqrt(variance)) + 1, _LONGEST_REACH)
+    reach = min(math.ceil(_REACH * math.sqrt(variance)) + 1, _LONGEST_REACH)
     offsets = np.arange(-reach, reach + 1)
     gauss = np.exp(-(offsets**2) / (2 * variance))
     kernel: Weights = (gauss / gauss.sum()).astype(np.float32)

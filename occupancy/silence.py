@@ -48,7 +48,7 @@ class Silence:
     def take_in(self, door: Source, at_ms: int) -> None:
         """Make whoever passed a quiet door part of the belief."""
         came, left, variance = self.missed(door, at_ms)
-        if variance <= 0:
+        if came + left <= 0:
             return
         state = self._state
         self._inside.unseen(came - left, variance)
@@ -78,11 +78,15 @@ class Silence:
 
 
 def _missed(door: Source, rates: Rates, *, since_ms: int, at_ms: int, most: float) -> Missed:
-    """The guess; the rate is off by one share all along, so its variance grows with the square of all in one silence."""
+    """The guess; all that one silence may have brought in or out is known to be no more than the place holds."""
     pending = at_ms - max(since_ms, door.settled_ms)
     broken = door.broken(at_ms - since_ms)
     came, left = broken * pending * rates.ins, broken * pending * rates.outs
     before = door.unseen_ins + door.unseen_outs
-    after = before + came + left
-    variance = _GROUPS * (came + left) + RATE_ERROR**2 / 2 * (after * after - before * before)
-    return Missed(came, left, min(variance, most * most))
+    variance = _variance(before + came + left, most) - _variance(before, most)
+    return Missed(came, left, variance)
+
+
+def _variance(passed: float, most: float) -> float:
+    """Of the balance of those who passed in one silence; the rate is off by one share all along, so its part grows with the square."""
+    return min(_GROUPS * passed + RATE_ERROR**2 / 2 * passed * passed, most * most)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from occupancy.estimate import GRID_LIMIT, Belief, kernel_of
+from occupancy.place import Place
 
 steps = st.lists(
     st.one_of(
@@ -107,30 +108,65 @@ def test_shifts_by_parts_of_a_person_add_up_and_cost_no_spread():
     assert variance == 0
 
 
-def crowd(belief, rng):
-    """A long day at the seam: thousands come and go, a recount, a push by evidence."""
-    for _ in range(300):
-        ins, outs = int(rng.integers(0, 40)), int(rng.integers(0, 40))
-        belief.flow(ins, outs, 0.05 * (ins - outs), 0.08 * (ins + outs))
-    belief.observe(2710.0, 40.0)
-    belief.tilt(1 / 900, 2690 / 900)
-    return belief
+crowd = st.lists(
+    st.one_of(
+        st.tuples(st.just("flow"), st.integers(0, 60), st.integers(0, 60), st.floats(-3, 3), st.floats(0, 20)),
+        st.tuples(st.just("blur"), st.floats(-20, 20), st.floats(0, 400)),
+        st.tuples(st.just("observe"), st.floats(-1.5, 1.5), st.floats(20, 90)),
+        st.tuples(st.just("tilt"), st.floats(1e-5, 1e-2), st.just(0.0)),
+    ),
+    min_size=1,
+    max_size=40,
+)
 
 
-def test_grid_and_gaussian_agree_at_the_seam(monkeypatch):
-    rng = np.random.default_rng(5)
-    start = Belief.exactly(2600)
-    start.blur(0.0, 1500.0)
-    grid = crowd(start.copy(), np.random.default_rng(5))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(crowd, st.floats(300, 2500), st.integers(2500, 2700))
+def test_grid_and_gaussian_agree_at_the_seam(monkeypatch, history, variance, people):
     monkeypatch.setattr("occupancy.estimate._BACK_TO_GRID", 0)
-    gauss = start.copy()
-    gauss.gauss = gauss.moments()
-    crowd(gauss, rng)
-    assert grid.gauss is None
-    assert gauss.gauss is not None
+    grid = Belief.exactly(2600)
+    grid.blur(0.0, variance)
+    gauss = Belief.exactly(GRID_LIMIT + 1)
+    gauss.gauss = grid.moments()
+    for name, *args in history:
+        mean, spread = gauss.moments()
+        assume(2400 < mean < 2800)
+        taken = args
+        if name == "tilt":  # a push towards a number near what is believed
+            taken = [args[0], args[0] * (mean + 20)]
+        elif name == "observe":  # a reading so many standard errors away
+            taken = [mean + args[0] * (spread + args[1] ** 2) ** 0.5, args[1]]
+        getattr(grid, name)(*taken)
+        getattr(gauss, name)(*taken)
+    assume(grid.gauss is None)
+    mean, variance = gauss.moments()
+    assert grid.mean() == pytest.approx(mean, abs=0.5 + 0.05 * variance**0.5)
+    assert grid.moments()[1] == pytest.approx(variance, rel=0.05, abs=2)
+    assert grid.interval() == pytest.approx(gauss.interval(), abs=1 + 0.1 * variance**0.5)
+    assert grid.above(people) == pytest.approx(gauss.above(people), abs=0.02)
+
+
+@pytest.mark.parametrize("people", [2560, 2400])
+def test_a_reading_that_fits_less_and_less_is_believed_more_and_more_on_either_side(people):
+    grid, gauss = Belief.exactly(2600), Belief.exactly(GRID_LIMIT + 1)
+    grid.blur(0.0, 400.0)
+    gauss.gauss = (2600.0, 400.0)
+    grid.observe(people, 10.0)
+    gauss._observe_on_gauss(people, 10.0, 0.001)
     assert grid.mean() == pytest.approx(gauss.mean(), abs=1)
-    assert grid.interval() == pytest.approx(gauss.interval(), abs=2)
-    assert grid.above(2700) == pytest.approx(gauss.above(2700), abs=0.01)
+    assert gauss.mean() == pytest.approx(2568 if people == 2560 else people, abs=1)
+
+
+@pytest.mark.parametrize("people", [2400, 2800, 3200, 5000])
+def test_a_place_for_thousands_answers_alike_on_either_side_of_the_seam(people):
+    place = Place(5000, 6000)
+    place.recount(1000, people, 1.0)
+    for second in range(2, 1202):
+        place.count(second * 1000, second % 5, (second + 2) % 5, "door")
+    estimate = place.estimate(1_201_000)
+    assert estimate.mean == pytest.approx(people, abs=6)
+    assert estimate.high - estimate.low == pytest.approx(254, abs=2)
+    assert estimate.rate == estimate.mean / 5000
 
 
 def test_a_crowd_beyond_the_grid_becomes_a_gaussian_and_comes_back():

@@ -81,6 +81,16 @@ def test_silence_widens_from_the_first_minute_on_and_ends_blind():
     assert place.estimate(at + 15 * MINUTE_MS).status == "blind"
 
 
+def test_however_busy_a_silent_door_was_no_more_are_believed_than_the_place_may_hold():
+    place = store()
+    for second in range(600):
+        place.count(NOON + second * 1000, 6, 6, "door")
+    hours = [place.estimate(NOON + hour * 3_600_000) for hour in range(1, 12)]
+    assert all(answer.status == "blind" for answer in hours)
+    assert max(answer.high for answer in hours) < 250
+    assert hours[0].high - hours[0].low > 50
+
+
 def test_one_of_two_doors_silent_is_degraded():
     place = store()
     for minute in range(60):
