@@ -134,15 +134,15 @@ def test_grid_and_gaussian_agree_at_the_seam(monkeypatch, history, variance, peo
         taken = args
         if name == "tilt":  # a push towards a number near what is believed
             taken = [args[0], args[0] * (mean + 20)]
-        elif name == "observe":  # a reading so many standard errors away
-            taken = [mean + args[0] * (spread + args[1] ** 2) ** 0.5, args[1]]
+        elif name == "observe":  # a reading so many standard errors away; with doubt a belief would be no Gaussian
+            taken = [mean + args[0] * (spread + args[1] ** 2) ** 0.5, args[1], 0.0, 1e-12]
         getattr(grid, name)(*taken)
         getattr(gauss, name)(*taken)
     assume(grid.gauss is None)
     mean, variance = gauss.moments()
-    assert grid.mean() == pytest.approx(mean, abs=0.5 + 0.05 * variance**0.5)
+    assert grid.mean() == pytest.approx(mean, abs=0.5 + 0.1 * variance**0.5)
     assert grid.moments()[1] == pytest.approx(variance, rel=0.05, abs=2)
-    assert grid.interval() == pytest.approx(gauss.interval(), abs=1 + 0.1 * variance**0.5)
+    assert grid.interval() == pytest.approx(gauss.interval(), abs=1 + 0.2 * variance**0.5)
     assert grid.above(people) == pytest.approx(gauss.above(people), abs=0.02)
 
 
