@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from geo_service.geofences.arena import Ints, grown, sorted_unique
 from geo_service.geofences.cells import LEVELS, page_and_spot, page_and_spot_at, place_of
 from geo_service.geofences.celltable import CODE_UNIT_M, SLOTS, CellTable, entries_of
-from geo_service.geofences.cover import NEAR_M, cells_in, circle_boxes, cover, padded, strips_of
+from geo_service.geofences.cover import cover
 from geo_service.geofences.earth import Floats, metres_per_degree
 from geo_service.geofences.exact import (
     circle_centres,
@@ -37,6 +37,7 @@ from geo_service.geofences.exact import (
 from geo_service.geofences.outlines import CIRCLE, NONE, Outlines
 from geo_service.geofences.samples import of_discs, of_paths
 from geo_service.geofences.shapes import Shape
+from geo_service.geofences.strips import NEAR_M, cells_in, circle_boxes, padded, strips_of
 
 _FEW, _MANY = 64, 2048
 """How many changes are brought in at once: few between questions, so that none waits long; many while loading."""

@@ -29,8 +29,7 @@ from geo_service.geofences.earth import Floats, metres_per_degree
 from geo_service.geofences.shapes import Circle, Polygons, Shape
 
 NONE, CIRCLE, POLYGONS = 0, 1, 2
-FLAT_RADIUS_M, FLAT_LATITUDE, FLAT_LONGITUDE = 5_000.0, 75.0, 179.0
-"""Circles up to this radius and within these bounds are as on a plane, to 0.4 % of the radius anywhere about their edge."""
+_FLAT_RADIUS_M, _FLAT_LATITUDE, _FLAT_LONGITUDE = 5_000.0, 75.0, 179.0
 _EDGES_PER_SLAB = 2
 _MOST_COPIES = 3
 """How many slabs an edge may be in, on average: bounds the memory of combs, whose every edge goes all the way up."""
@@ -104,8 +103,7 @@ class Outlines:
         lon, lat, radius = columns.reshape(-1, 3).T
         self.kind[slots] = CIRCLE
         east, north = metres_per_degree(lat)
-        flat = (radius <= FLAT_RADIUS_M) & (np.abs(lat) <= FLAT_LATITUDE) & (np.abs(lon) <= FLAT_LONGITUDE)
-        guide = np.where(flat, 1.0, np.nan)
+        guide = np.where(is_flat(lat, lon, radius), 1.0, np.nan)
         self.head[slots] = np.stack((lon, lat, guide * east / radius, guide * north / radius, radius), axis=1)
 
     def _put_polygons(self, slots: NDArray[np.int32], shapes: Sequence[Polygons]) -> None:
@@ -160,3 +158,9 @@ class Outlines:
         self.head[slots] = np.concatenate((low, high, rate[:, None]), axis=1)
         self.slab[slots] = np.stack((first, slabs), axis=1)
         self._block[slots, 2] = starts
+
+
+def is_flat(lat: Floats, lon: Floats, radius_m: Floats) -> NDArray[np.bool_]:
+    """Whether a circle is as on a plane, to 0.4 % of its radius anywhere about its edge, and far from the antimeridian."""
+    temperate = (np.abs(lat) <= _FLAT_LATITUDE) & (np.abs(lon) <= _FLAT_LONGITUDE)
+    return np.asarray(temperate & (radius_m <= _FLAT_RADIUS_M))

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_service.geofences.cells import LEVELS, cell_of, page_and_spot, place_of
-from geo_service.geofences.cover import cells_in, strips_of
 from geo_service.geofences.earth import metres_per_degree
+from geo_service.geofences.strips import cells_in, strips_of
 
 latitudes = st.floats(-90, 90)
 longitudes = st.floats(-180, 180)

@@ -7,17 +7,10 @@ from hypothesis import strategies as st
 
 from geo_service.geofences.cells import COLUMN_BITS, COLUMNS_PER_DEGREE, ROWS_PER_DEGREE, STEP, page_and_spot, place_of
 from geo_service.geofences.celltable import CODE_UNIT_M
-from geo_service.geofences.cover import (
-    MOST_CELLS,
-    NEAR_M,
-    boxes_of,
-    cells_in,
-    cover,
-    padded,
-    strips_of,
-)
+from geo_service.geofences.cover import cover
 from geo_service.geofences.index import FenceIndex
 from geo_service.geofences.shapes import Circle, read_geometry
+from geo_service.geofences.strips import MOST_CELLS, NEAR_M, boxes_of, cells_in, padded, strips_of
 
 TEMPERATE = [place for place in PLACES if abs(place[0]) < 85]
 THOROUGH = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
