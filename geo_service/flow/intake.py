@@ -15,6 +15,7 @@ from geo_service.catalogue.documents import Sensor, Store
 from geo_service.decoding import decode_json
 from geo_service.errors import InvalidInputError
 from geo_service.flow.entries import Body, Consent, Forget, Pings, Purpose, Readings, Recount, Refusal, Refusals
+from geo_service.flow.heartbeats import Heartbeats
 from geo_service.ids import require_id
 from geo_service.offers import behaviour
 from geo_service.pings import native, owntracks
@@ -94,6 +95,7 @@ class Intake:
     def __init__(self, directory: SensorDirectory) -> None:
         self.directory = directory
         self._known_devices: set[str] = set()
+        self._heartbeats = Heartbeats()
 
     def take_ping(self, topic: str, payload: bytes, taken: Taken) -> bool:
         """Take a message of one usual ping of a known device, quickly; False leaves it to `take`. Not for retained ones."""
@@ -147,7 +149,7 @@ class Intake:
         known = self.directory.by_topic.get(topic)
         if known is None:
             raise InvalidInputError("no sensor is configured with this topic")
-        return _read(known, message, taken)
+        return _read(known, message, taken, self._heartbeats)
 
     def _http(self, message: Message, taken: Taken) -> list[Problem]:
         """A body that came over HTTP; the path says what it is."""
@@ -161,7 +163,7 @@ class Intake:
                 device = message.device or ".".join(query.get(name, [""])[0] for name in ("u", "d"))
                 taken.rows.extend(owntracks.decode(payload, require_id(device, "device")))
             case ["v1", "sensors", sensor] if sensor in self.directory.by_id:
-                return _read(self.directory.by_id[sensor], message, taken)
+                return _read(self.directory.by_id[sensor], message, taken, self._heartbeats)
             case ["v1", "sensors", sensor]:
                 raise InvalidInputError(f"no sensor {sensor[:64]!r} is configured")
             case ["v1", "stores", store, "occupancy", "recount"]:
@@ -192,7 +194,9 @@ class Intake:
         return problems
 
 
-def _read(known: tuple[Sensor, SensorConfig, Decoder], message: Message, taken: Taken) -> list[Problem]:
+def _read(
+    known: tuple[Sensor, SensorConfig, Decoder], message: Message, taken: Taken, heartbeats: Heartbeats
+) -> list[Problem]:
     sensor, config, decode = known
     try:
         readings = decode.decode(
@@ -201,7 +205,8 @@ def _read(known: tuple[Sensor, SensorConfig, Decoder], message: Message, taken: 
     except SensorsError as error:
         taken.refusals.append(Refusal(message.topic, error.reason, sensor.id, sensor.store))
         return [Problem(None, None, error.reason)]
-    taken.readings.extend((sensor.store, reading) for reading in readings)
+    logged = heartbeats.thinned(readings, message.received_ms)
+    taken.readings.extend((sensor.store, reading) for reading in logged)
     return []
 
 

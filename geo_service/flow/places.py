@@ -57,7 +57,7 @@ class Places:
         return True
 
     def _observe(self, key: PlaceKey, sensor: Sensor, fact: Observed) -> bool:
-        if fact.kind == "state" and sensor.role != "presence":
+        if fact.kind == "state" and (sensor.role != "presence" or _is_contact(sensor, fact.line)):
             return False
         place = self._place(key, fact.at_ms)
         if fact.kind == "state" and fact.value:
@@ -294,6 +294,11 @@ def _capacity(site: Site, store_id: str, zone: str) -> ZoneCapacity | None:
         if fence is not None and fence.store == store_id and fence.role == "zone" and fence.capacity is not None:
             return fence.capacity
     return None
+
+
+def _is_contact(sensor: Sensor, line: str) -> bool:
+    """Whether a state says that a door stands open: nothing of how many are inside."""
+    return line == "contact" or sensor.options.get("contact") is True
 
 
 def _from_air(sensor: Sensor, fact: Observed, comfort: int) -> weak.Hint:

@@ -258,9 +258,12 @@ def test_a_measure_that_no_room_has_is_refused_with_its_reason():
 
 
 def test_a_door_contact_says_nothing_of_how_many_are_inside():
-    town = Town(store(), Sensor(id="contact", store="s1", role="door"))
-    said = town.read(T0 + MINUTE, sensor="contact", kind="state", value=1.0)
-    assert of(outputs.Occupancy, said) == [] or of(outputs.Occupancy, said)[0].in_total == 0
+    shutter = Sensor(id="shutter", store="s1", role="presence", options={"contact": True})
+    town = Town(store(), Sensor(id="zigbee", store="s1", role="presence"), shutter)
+    town.read(T0 + MINUTE, sensor="zigbee", line="contact", kind="state", value=0.0)
+    town.read(T0 + 2 * MINUTE, sensor="shutter", line="input:0", kind="state", value=0.0)
+    town.read(T0 + 3 * MINUTE, sensor="shutter", line="occupancy", kind="state", value=1.0)
+    assert {(said.status, said.mean) for said in of(outputs.Occupancy, town.said)} == {("blind", 5.0)}
 
 
 # --- what is kept ------------------------------------------------------------------------------------------------------
