@@ -19,7 +19,7 @@ _WEEKDAY_PACE: Final = 0.25
 _WEEKDAY_WEEKS: Final = 2.0
 """How many weeks it takes until half of what one weekday seems to differ by is believed."""
 _MEMORY_MINUTES: Final = (25.0, 150.0)
-_PRIOR_PEOPLE: Final = (25.0, 40.0)
+_PRIOR_PEOPLE: Final = (45.0, 60.0)
 """People by which the ratio of the short past is held to that of the long one, and that to 1."""
 _SHORT_FADES_MINUTES: Final = 60.0
 GROUPS: Final = 1.7

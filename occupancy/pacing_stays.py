@@ -33,7 +33,7 @@ _PART_VISITS: Final = 150.0
 _KEPT_A_DAY: Final = 0.95
 _SHORTEST_MINUTES: Final = 0.5
 _EXIT_MEMORY_MINUTES: Final = 40.0
-_EXIT_PRIOR: Final = 25.0
+_EXIT_PRIOR: Final = 60.0
 """Predicted exits by which their ratio to the observed is held to 1."""
 _EXIT_BOUNDS: Final = (0.5, 2.0)
 _LEAST_ARRIVALS: Final = 40.0
