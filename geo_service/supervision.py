@@ -76,11 +76,12 @@ def _shared(settings: Settings) -> list[str]:
         *("--prefix", settings.prefix),
         *("--partitions", str(settings.partitions)),
         *("--log-level", settings.log_level),
+        *("--consent", settings.consent or "none"),
     ]
 
 
 def _rules(settings: Settings) -> list[str]:
-    rules = ["--presence", settings.presence, "--consent", settings.consent or "none"]
+    rules = ["--presence", settings.presence]
     if settings.home_assistant:
         rules += ["--home-assistant", settings.home_assistant]
     return rules if settings.site is None else [*rules, "--site", str(settings.site)]

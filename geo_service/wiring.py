@@ -11,7 +11,7 @@ import structlog
 from paho.mqtt.client import topic_matches_sub
 
 from geo_service import __version__
-from geo_service.catalogue.documents import Sensor, Store
+from geo_service.catalogue.documents import Sensitive, Sensor, Store
 from geo_service.catalogue.site import Site, decode_document, encode_document
 from geo_service.delivery.announcer import Announcer
 from geo_service.delivery.deliver import deliver
@@ -24,6 +24,7 @@ from geo_service.flow.folding import Folding
 from geo_service.flow.ingest import Ingest
 from geo_service.flow.intake import SensorDirectory
 from geo_service.flow.partition import Rules
+from geo_service.people.sensitive import SensitivePlaces
 from geo_service.roles import Roles
 from geo_service.settings import Settings
 from geo_service.storage.catalogue import Catalogue
@@ -33,7 +34,7 @@ from geo_service.storage.recent_offers import RecentOffers
 from geo_service.storage.redis_ledger import RedisLedger
 from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.worker_counts import WorkerCounts
-from geo_service.wiring_people import webhook_roles
+from geo_service.wiring_people import border_of, webhook_roles
 
 _log = structlog.get_logger(__name__)
 SENSOR_TOPICS = "geo/v1/sensor/+"
@@ -74,29 +75,42 @@ class Counts:
 
 
 class Directory:
-    """Keeps who publishes where up to date with the catalogue."""
+    """Keeps who publishes where, and where nobody may be followed, up to date with the catalogue."""
 
-    def __init__(self, catalogue: Catalogue, changed: Callable[[SensorDirectory], None]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        changed: Callable[[SensorDirectory], None],
+        sensitive: Callable[[SensitivePlaces], None],
+    ) -> None:
         self._catalogue = catalogue
         self._changed = changed
+        self._sensitive = sensitive
+        self._lock = threading.Lock()
         self._version = -1
         self._sensors: dict[str, Sensor] = {}
         self._stores: dict[str, Store] = {}
+        self._places: dict[str, Sensitive] = {}
 
     def refresh(self) -> None:
-        """Look whether the site changed, and if so read its sensors anew."""
-        if self._catalogue.version() == self._version:
-            return
+        """Look whether the site changed, and if so read its sensors and sensitive places anew."""
+        with self._lock:
+            if self._catalogue.version() != self._version:
+                self._read()
+
+    def _read(self) -> None:
         changed = self._catalogue.since(self._version)
         self._version = changed.version
+        kept: dict[str, dict[str, Any]] = {"sensor": self._sensors, "store": self._stores, "sensitive": self._places}
         for (kind, key), stored in changed.documents.items():
-            if kind not in {"sensor", "store"}:
+            if kind not in kept:
                 continue
-            documents: dict[str, Any] = self._sensors if kind == "sensor" else self._stores
             if stored is None:
-                documents.pop(key, None)
+                kept[kind].pop(key, None)
             else:
-                documents[key] = decode_document(kind, stored.document)
+                kept[kind][key] = decode_document(kind, stored.document)
+        if any(kind == "sensitive" for kind, _ in changed.documents):
+            self._sensitive(SensitivePlaces(self._places.values()))
         self._changed(SensorDirectory(self._sensors, self._stores))
 
     def run(self, stop: threading.Event) -> None:
@@ -139,7 +153,8 @@ def run_worker(settings: Settings) -> None:
     counts, roles = Counts(), Roles()
     client_id = f"{settings.prefix.rstrip(':')}-worker"
     waypoints = _waypoints(settings, broker, client_id, catalogue, counts, roles.stop)
-    ingest = Ingest(log, client_id, now_ms, counts.add, None if waypoints is None else waypoints.seen)
+    border = border_of(client, settings)
+    ingest = Ingest(log, client_id, now_ms, counts.add, None if waypoints is None else waypoints.seen, border)
 
     announcer = _announcer(settings, broker, client_id)
 
@@ -159,7 +174,7 @@ def run_worker(settings: Settings) -> None:
         on_refused=ingest.refused,
         flush_s=_FLUSH_S,
     )
-    directory = Directory(catalogue, changed)
+    directory = Directory(catalogue, changed, border.use)
     directory.refresh()
     folding = Folding(
         log,

@@ -7,6 +7,8 @@ from geo_service.delivery.webhook_targets import check_url
 from geo_service.delivery.webhooks import Sending, feed_queues
 from geo_service.settings import Settings
 from geo_service.storage.connection import Client
+from geo_service.storage.consents import Consents, LiveBorder
+from geo_service.storage.keys import Keys
 from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.webhooks import READER, WebhookEndpoints, WebhookQueues
 
@@ -25,6 +27,11 @@ def webhook_roles(
         feed_queues(log.reader(READER), endpoints, queues, log.current_values.occupancy, now_ms, count, stop)
 
     return [("webhook queues", feed), ("webhooks", sending.run)]
+
+
+def border_of(client: Client, settings: Settings) -> LiveBorder:
+    """What keeps pings out that may not be stored."""
+    return LiveBorder(Consents(client, keys=Keys(settings.prefix)), assumed="location" in settings.assumed)
 
 
 def check_target(settings: Settings) -> Callable[[str], None]:

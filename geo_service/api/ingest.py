@@ -25,12 +25,14 @@ Ports = NamedDependency[SkipValidation[Services]]
 _REFUSED = {400: ResponseSpec(Problem, description="nothing of it could be used; `errors` says why")}
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of a body."""
 
     accepted: int
     """Pings or readings that are in the log."""
     rejected: list[FieldError]
+    dropped: int = 0
+    """Pings that were understood and not kept: their person does not agree, or nobody may be followed there."""
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -56,7 +58,7 @@ def answer(taken: Accepted) -> Taken:
         first = errors[0]
         said = f"{first.field}: {first.reason}" if first.field else first.reason
         raise ProblemError(400, said if len(errors) == 1 else f"{said} (and {len(errors) - 1} more)", errors=errors)
-    return Taken(taken.accepted, errors)
+    return Taken(taken.accepted, errors, taken.dropped)
 
 
 def require_own_pings(body: bytes, device: str) -> None:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 from geo_service.api.access import Requires
 from geo_service.api.ingest import Taken, answer
 from geo_service.api.services import Services
-from geo_service.flow.entries import Purpose
+from geo_service.flow.intake import ConsentBody
 from geo_service.ids import require_id
 from geo_service.principals import Action
 
@@ -23,8 +23,10 @@ Ports = NamedDependency[SkipValidation[Services]]
     status_code=202,
     summary="Record what a person agrees to",
 )
-async def put_consent(services: Ports, person: FromPath[str], data: JSONBody[dict[Purpose, bool]]) -> Taken:
-    """By purpose: `location`, `offers`, `analytics`. A purpose that is not named stays as it was."""
+async def put_consent(services: Ports, person: FromPath[str], data: JSONBody[ConsentBody]) -> Taken:
+    """By purpose: `location`, `offers`, `analytics`. A purpose that is not named stays as it was. `version` says
+    which text the person saw; it is kept with the time.
+    """
     topic = f"http:/v1/people/{require_id(person, 'person')}/consent"
     return answer(await asyncio.to_thread(services.intake.take, topic, msgspec.json.encode(data)))
 
@@ -39,6 +41,8 @@ async def delete_person(services: Ports, person: FromPath[str]) -> Taken:
         services.accounts.forget_device(person)
         if services.offers is not None:
             services.offers.forget(person)
+        if services.coupons is not None:
+            services.coupons.forget(person)
         return taken
 
     return await asyncio.to_thread(forget)

@@ -33,6 +33,8 @@ class Accepted(NamedTuple):
     """Pings or readings that are in the log."""
     problems: Sequence[Refused]
 
+    dropped: int = 0
+    """Pings that were understood and not kept: their person does not agree, or nobody may be followed there."""
 
 class Intake(Protocol):
     """The border: the same one that MQTT messages pass. What people do (a recount, a consent) passes it too."""

@@ -24,8 +24,8 @@ RULES = [
     click.option("--mqtt", metavar="URL", help="MQTT broker [GEO_MQTT]."),
     click.option("--presence", type=click.Choice(["strict", "steady"]), help="Geofence rule [GEO_PRESENCE, steady]."),
     click.option("--home-assistant", metavar="PREFIX", help="Announce stores to Home Assistant [GEO_HOME_ASSISTANT]."),
-    click.option("--consent", help="Purposes assumed to be agreed to [GEO_CONSENT, location,offers]."),
 ]
+CONSENT = [click.option("--consent", help="Purposes assumed to be agreed to [GEO_CONSENT, location,offers].")]
 LISTEN = [
     click.option("--host", help="Address to listen on [GEO_HOST, 127.0.0.1]."),
     click.option("--port", type=int, help="Port of API and dashboard, 0 for a free one [GEO_PORT, 8080]."),

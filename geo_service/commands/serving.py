@@ -10,7 +10,17 @@ from typing import Any
 import click
 import msgspec
 
-from geo_service.commands.options import FOLDER, LISTEN, LOGGING, REDIS, RULES, begin, options, stopped_by_signal
+from geo_service.commands.options import (
+    CONSENT,
+    FOLDER,
+    LISTEN,
+    LOGGING,
+    REDIS,
+    RULES,
+    begin,
+    options,
+    stopped_by_signal,
+)
 from geo_service.settings import Settings
 
 _DATA = click.option("--data", type=FOLDER, help="Folder of the embedded servers' data [GEO_DATA, .data].")
@@ -19,7 +29,7 @@ _DEMO_PORT = 8080
 
 
 @click.command()
-@options(REDIS, RULES, [_SITE], LOGGING)
+@options(REDIS, RULES, CONSENT, [_SITE], LOGGING)
 def worker(**given: Any) -> None:
     """Ingest, fold, decide and deliver: everything but HTTP."""
     settings = begin(given)
@@ -30,7 +40,7 @@ def worker(**given: Any) -> None:
 
 
 @click.command()
-@options(REDIS, LISTEN, [_SITE], LOGGING)
+@options(REDIS, CONSENT, LISTEN, [_SITE], LOGGING)
 def api(**given: Any) -> None:
     """HTTP: the API, the event stream and the dashboard."""
     settings = begin(given)
@@ -51,7 +61,7 @@ def _import_if_given(settings: Settings) -> None:
 
 
 @click.command()
-@options(REDIS, RULES, LISTEN, [_DATA, _SITE], LOGGING)
+@options(REDIS, RULES, CONSENT, LISTEN, [_DATA, _SITE], LOGGING)
 def serve(**given: Any) -> None:
     """Run the service on one machine; without URLs on an embedded broker and store."""
     settings = begin(given)

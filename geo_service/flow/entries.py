@@ -78,6 +78,8 @@ class Consent(msgspec.Struct, frozen=True):
 
     device: str
     purposes: dict[Purpose, bool]
+    version: str | None = None
+    """Of the text that the person saw."""
 
 
 class Forget(msgspec.Struct, frozen=True):

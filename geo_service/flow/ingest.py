@@ -14,6 +14,7 @@ from geo_service.delivery.mqtt_packets import Message as MqttMessage
 from geo_service.flow.entries import Refusal
 from geo_service.flow.intake import Intake, Message, Problem, SensorDirectory, Taken, bodies_of, nothing_taken
 from geo_service.flow.log import Log, Receipt
+from geo_service.people.border import Border, device_of
 from geo_service.pings import native, owntracks
 
 REFUSALS_A_SECOND = 10
@@ -25,6 +26,8 @@ class Accepted(NamedTuple):
 
     accepted: int
     problems: list[Problem]
+    dropped: int = 0
+    """Pings that were understood and not kept: their person does not agree, or nobody may be followed there."""
 
 
 class Ingest:
@@ -37,8 +40,11 @@ class Ingest:
         now_ms: Callable[[], int],
         count: Callable[[str, int], None],
         seen: Callable[[str, float, float], None] | None = None,
+        border: Callable[[], Border] | None = None,
     ) -> None:
         """`count(name, n)` is told how many pings, readings and refusals came in.
+
+        `border()` is asked before each append what may not be stored; None: everything may.
 
         `seen(topic, lat, lon)` is told where an OwnTracks phone last was in each batch, once the log has it.
         """
@@ -47,6 +53,7 @@ class Ingest:
         self._now_ms = now_ms
         self._count = count
         self._seen = seen
+        self._border = border
         self._intake = Intake(SensorDirectory({}, {}))
         self._receipts = log.receipts(client_id)
         self._allowance = float(REFUSALS_A_SECOND)
@@ -82,9 +89,11 @@ class Ingest:
             if len(taken.rows) > before and message.topic.startswith(owntracks.TOPIC):
                 fixes[message.topic] = taken.rows[-1][2:4]
         self._append(taken, Receipt(self._client_id, counted, self._receipts.passed + len(messages)))
-        if self._seen is not None:
+        if self._seen is not None and fixes:
+            kept = {row[0] for row in taken.rows}
             for topic, (lat, lon) in fixes.items():
-                self._seen(topic, lat, lon)
+                if device_of(topic) in kept:
+                    self._seen(topic, lat, lon)
 
     def take_one(self, topic: str, payload: bytes, device: str | None) -> Accepted:
         """A body received over HTTP; returns once the log has it.
@@ -94,9 +103,8 @@ class Ingest:
         """
         taken = nothing_taken()
         problems = self._intake.take(Message(topic, payload, self._now_ms(), device=device), taken)
-        accepted = len(taken.rows) + len(taken.readings) + len(taken.others)
-        self._append(taken, None)
-        return Accepted(accepted, problems)
+        dropped = self._append(taken, None)
+        return Accepted(len(taken.rows) + len(taken.readings) + len(taken.others), problems, dropped)
 
     def refused(self, topic: str, reason: str) -> None:
         """Something that could not even be handed over, such as a packet too large."""
@@ -104,8 +112,10 @@ class Ingest:
         taken.refusals.append(Refusal(topic, reason))
         self._append(taken, None)
 
-    def _append(self, taken: Taken, receipt: Receipt | None) -> None:
+    def _append(self, taken: Taken, receipt: Receipt | None) -> int:
+        """Returns how many pings were dropped for their person's sake."""
         rejected = len(taken.refusals)
+        dropped = self._turn_away(taken)
         if rejected:
             del taken.refusals[self._allowed(rejected) :]
         items = bodies_of(taken, self._log.partitions)
@@ -116,6 +126,18 @@ class Ingest:
         self._count("pings", len(taken.rows))
         self._count("readings", len(taken.readings))
         self._count("rejected", rejected)
+        return dropped
+
+    def _turn_away(self, taken: Taken) -> int:
+        """Leave out what may not be stored."""
+        if self._border is None or not (taken.rows or taken.refusals):
+            return 0
+        border = self._border()
+        turned = border.turn_away(taken.rows)
+        taken.refusals[:] = [refusal for refusal in taken.refusals if border.may_name(refusal.topic)]
+        self._count("no_consent", turned.no_consent)
+        self._count("sensitive", turned.sensitive)
+        return sum(turned)
 
     def _allowed(self, wanted: int) -> int:
         """How many of these refusals may reach the log now: a bucket that fills by ten a second."""

@@ -5,7 +5,7 @@ Nothing here raises for what a phone or sensor sent.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from zlib import crc32
 
@@ -174,8 +174,8 @@ class Intake:
             case ["v1", "people", person, "traits"]:
                 taken.others.append((person, behaviour.decode_traits(payload, person)))
             case ["v1", "people", person, "consent"]:
-                purposes = decode_json(_consent, payload)
-                taken.others.append((person, Consent(require_id(person, "person"), purposes)))
+                said = decode_json(_consent, payload)
+                taken.others.append((person, Consent(require_id(person, "person"), said.purposes, said.version)))
             case ["v1", "people", person]:
                 taken.others.append((person, Forget(require_id(person, "person"))))
             case _:
@@ -222,8 +222,32 @@ class RecountBody(msgspec.Struct):
             raise ValueError("count must be 0 to 1000000")
 
 
+class ConsentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Body of a consent. A purpose that is not named stays as it was; a word that is no purpose is refused, not ignored."""
+
+    location: bool | None = None
+    offers: bool | None = None
+    analytics: bool | None = None
+    version: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    """Of the text that the person saw."""
+
+    def __post_init__(self) -> None:
+        if not self.purposes:
+            raise ValueError("names no purpose: location, offers, analytics")
+
+    @property
+    def purposes(self) -> dict[Purpose, bool]:
+        """The purposes that are named."""
+        said: dict[Purpose, bool | None] = {
+            "location": self.location,
+            "offers": self.offers,
+            "analytics": self.analytics,
+        }
+        return {purpose: agrees for purpose, agrees in said.items() if agrees is not None}
+
+
 _recount = msgspec.json.Decoder(RecountBody)
-_consent = msgspec.json.Decoder(dict[Purpose, bool])
+_consent = msgspec.json.Decoder(ConsentBody)
 
 
 def _bound(payload: bytes) -> None:

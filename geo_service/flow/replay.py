@@ -13,6 +13,8 @@ from geo_service.flow.ledger import MemoryLedger
 from geo_service.flow.partition import Partition, Rules
 from geo_service.flow.recording import Line
 from geo_service.outputs import AnyOutput
+from geo_service.people.border import Border, Located
+from geo_service.people.sensitive import SensitivePlaces
 
 SECOND_MS = 1000
 
@@ -26,6 +28,8 @@ class Replay:
         self._ledger = MemoryLedger()
         self._partition = Partition(0, 1, self._ledger, rules)
         self._last = EntryId(0, 0)
+        # The fold judges consent; sensitive places are the border's alone.
+        self._border = Border(Located(assumed=True), SensitivePlaces(site.sensitive.values()))
         self._taken = nothing_taken()
         self._started = False
 
@@ -62,6 +66,7 @@ class Replay:
         """Messages of one instant are one entry a kind, as they would be in one batch of the live service."""
         taken: Taken = self._taken
         self._taken = nothing_taken()
+        self._border.turn_away(taken.rows)
         for _, body in bodies_of(taken, 1):
             yield from self._advance(at_ms, body)
 

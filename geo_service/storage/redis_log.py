@@ -15,9 +15,10 @@ from typing import Any, Self
 from redis.client import Pipeline
 
 from geo_service.errors import FencedOffError, GeoServiceError, InvalidInputError, UnreachableError
-from geo_service.flow.entries import START, Body, Entry, EntryId, decode_body, encode_body
+from geo_service.flow.entries import START, Body, Consent, Entry, EntryId, decode_body, encode_body
 from geo_service.flow.log import Checkpoint, Commit, Receipt, Receipts
 from geo_service.storage.connection import LONGEST_WAIT_S, Client, reaching
+from geo_service.storage.consents import Consents
 from geo_service.storage.current import CurrentValues
 from geo_service.storage.keys import DAY_S, Keys
 from geo_service.storage.redis_outputs import RedisOutputReader
@@ -49,6 +50,7 @@ class RedisLog:
         # Appends that failed without an answer may have been carried out all the same: whoever tries the same again,
         # a broker's batch or a phone's request, goes under the same token and so is appended once.
         self._unsure: dict[bytes, str] = {}
+        self._consents = Consents(client, keys=self.keys)
         self._append = Script("append")
         self._commit = Script("commit")
 
@@ -79,12 +81,15 @@ class RedisLog:
             self._check(partition)
             shares.setdefault(partition, []).append(row)
             bodies.append(encode_body(body))
+        consents = [body for _, body in items if isinstance(body, Consent)]
         token = (self._unsure and self._unsure.get(_digest(items, bodies, receipt))) or secrets.token_hex(8)
 
         def queue(pipe: Pipeline) -> None:
             for partition, rows in shares.items():
                 keys = [self.keys("log", partition=partition), self.keys("append", partition=partition, token=token)]
                 self._append.queue(pipe, keys, [_APPEND_REMEMBERED_S, *(part for row in rows for part in bodies[row])])
+            for consent in consents:
+                self._consents.queue(pipe, token, consent)
             if receipt is not None:
                 self._queue_receipt(pipe, receipt)
 

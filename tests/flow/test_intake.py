@@ -64,7 +64,8 @@ def test_a_sensor_is_known_by_its_own_topic_or_the_default_one(intake):
         ("http:/v1/invented", b"{}", {}, "nothing is received"),
         ("http:/v1/pings", PING, {}, "device: is missing"),
         ("http:/v1/stores/s1/occupancy/recount", b'{"count": -1}', {}, "count"),
-        ("http:/v1/people/p1/consent", b'{"invented": true}', {}, "Invalid enum value"),
+        ("http:/v1/people/p1/consent", b'{"invented": true}', {}, "unknown field `invented`"),
+        ("http:/v1/people/p1/consent", b'{"version": "2026-03"}', {}, "names no purpose"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_topic_and_reason(intake, topic, payload, more, reason):
@@ -127,3 +128,31 @@ def test_nothing_that_arrives_can_raise(topic, payload, retained):
     intake = Intake(SensorDirectory({"door1": DOOR}, {"s1": STORE}))
     taken, problems = take(intake, topic, payload, retained=retained)
     assert len(taken.refusals) == len(problems)
+
+
+def test_signs_of_life_reach_the_log_every_ten_seconds_and_what_happened_always():
+    xovis = Sensor(id="x", store="s1", format="xovis")
+    intake = Intake(SensorDirectory({"x": xovis}, {"s1": STORE}))
+    line = {"track_id": 529, "geometry_id": 2, "geometry_name": "Line 0"}
+    crossing = {"category": "SCENE", "type": "LINE_CROSS_FORWARD", "attributes": line}
+    logged = []
+    for tenth in range(600):
+        events = [crossing] if tenth == 333 else []
+        frame = {"framenumber": tenth, "time": 1_732_270_000_000 + tenth * 100, "tracked_objects": [], "events": events}
+        taken = nothing_taken()
+        body = json.dumps({"live_data": {"frames": [frame]}}).encode()
+        message = Message("geo/v1/sensor/x", body, 1_732_270_001_000 + tenth * 100)
+        assert intake.take(message, taken) == []
+        logged += [(tenth, reading.kind) for _, reading in taken.readings]
+    assert logged == [
+        *((n * 100, "heartbeat") for n in range(4)),
+        (333, "delta"),
+        (400, "heartbeat"),
+        (500, "heartbeat"),
+    ]
+
+
+def test_a_sign_of_life_that_tells_of_a_hand_or_a_battery_always_passes(intake):
+    for body in (b'{"kind": "heartbeat", "battery": 0.5}', b'{"kind": "heartbeat", "tamper": true}'):
+        for _ in range(3):
+            assert len(take(intake, "geo/v1/sensor/door1", body)[0].readings) == 1
