@@ -1,4 +1,4 @@
-"""The page: three files from the wheel, kept in memory, under a policy that lets no other script or site in."""
+"""The page: a few files from the wheel, kept in memory, under a policy that lets no other script or site in."""
 
 from hashlib import blake2s
 from importlib.resources import files
@@ -16,9 +16,10 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+_SCRIPTS = ("dashboard", "cards", "feed", "outlook", "requests", "words")
 _FILES = {
     "/": ("index.html", "text/html"),
-    "/dashboard.js": ("dashboard.js", "text/javascript"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in _SCRIPTS},
     "/dashboard.css": ("dashboard.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

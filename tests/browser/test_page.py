@@ -5,7 +5,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
+
+from geo_service.flow.diary import Diary, day_name
+from geo_service.flow.outlook import Hour, Outlook, outlook_name
+from occupancy.estimate import Estimate
+from sensors.instants import instant
 
 STORES = {
     "harbour": "Harbour Street",
@@ -107,6 +113,73 @@ def test_a_store_shows_its_live_number_and_the_feed_says_what_happens(page, serv
     assert "315 in, 265 out today" in text
     assert page.ask("document.documentElement.scrollWidth") <= 400
     page.screenshot(tmp_path / "page-400.png")
+    assert [said for said in page.complaints if "401" not in said] == []
+
+
+def alert(state: str = "raised", **fields: Any) -> dict[str, Any]:
+    said = {"id": f"a-{state}", "store": "market", "zone": None, "alert": "full", "state": state, "detail": "Full: 79."}
+    return {"kind": "alert", **said, "time": now(), "since": now(), **fields}
+
+
+def test_alerts_stand_on_the_card_until_they_are_cleared(page, serve, fakes):
+    fakes.current.standing = {"market": json.dumps(alert()).encode()}
+    served = serve(fakes)
+    page.size(400, 1400)
+    log_in(page, served.url)
+    page.wait("document.querySelectorAll('.alert').length === 1")
+    assert "Full since" in page.ask("document.querySelector('.alert').innerText")
+    legal = "60% likely above the legal capacity: 79 people. Operational estimate, not life-safety."
+    fakes.outputs.add(0, 10, alert(id="a2", alert="legal", detail=legal))
+    page.wait("document.querySelectorAll('.alert').length === 2")
+    assert "not life-safety" in page.ask("document.querySelector('.alert[data-alert=legal]').innerText")
+    assert page.ask("document.getElementById('announcer').textContent").startswith("Market Hall: ")
+    fakes.outputs.add(0, 20, alert("cleared"), alert("cleared", id="a3", alert="legal"))
+    page.wait("document.querySelectorAll('.alert').length === 0")
+    assert "Over: full: Market Hall" in page.ask("document.getElementById('feed').innerText")
+
+
+def test_sensors_in_trouble_say_what_to_do(page, serve, fakes):
+    status = {"state": "live", "since": now(), "details": [], "last_message": now(), "day": "2026-03-01"}
+    status |= {"in_today": 12, "out_today": 7, "battery": 0.5, "tamper": None}
+    broken = status | {"state": "silent", "details": ["no message for 15 min; check its power and network"]}
+    fakes.current.names = {"status:door-1": json.dumps(status).encode()}
+    fakes.catalogue.add("sensor", "door-1", store="harbour")
+    served = serve(fakes)
+    page.size(1280, 900)
+    log_in(page, served.url)
+    summary = "[...document.querySelectorAll('.sensors summary')].map((one) => one.textContent).filter(Boolean)"
+    page.wait(f"{summary}.includes('1 sensor, all well')")
+    assert page.ask("document.querySelector('.sensors:not([hidden])').open") is False
+    fakes.current.names = {"status:door-1": json.dumps(broken).encode()}
+    said = {"kind": "sensor", "id": "door-1", "store": "harbour", "state": "silent", "since": now(), "detail": "gone"}
+    fakes.outputs.add(0, 10, said)
+    page.wait(f"{summary}.includes('1 of 1 sensor in trouble')")
+    text = page.ask("document.querySelector('.sensors[data-troubled=yes]').innerText")
+    assert "door-1: no message for 15 min; check its power and network; last heard" in text
+    assert "12 in, 7 out, battery 50 %" in text
+
+
+def test_the_last_and_the_next_hours_are_a_picture_with_words(page, serve, fakes):
+    now_ms = time.time_ns() // 1_000_000
+    began_ms = now_ms - now_ms % 300_000 - 3 * 3_600_000
+    on = datetime.fromtimestamp(began_ms / 1000, UTC).date()
+    diary = Diary.begin(began_ms, began_ms + 86_400_000, on)
+    for step in range(1, 37):
+        figures = (20.0 + step, 15.0 + step, 25.0 + step, 0.4, 0.0, "normal", "live", step, 0)
+        diary.note(began_ms + step * 300_000, Estimate(*figures))
+    ahead = [Hour(instant(now_ms + hour * 3_600_000), 50.0 + hour, 40.0, 70.0) for hour in range(1, 5)]
+    fakes.current.names = {
+        day_name("harbour", "", on.isoformat()): diary.pack(),
+        outlook_name("harbour", ""): msgspec.json.encode(Outlook(instant(now_ms), ahead)),
+    }
+    served = serve(fakes)
+    page.size(400, 1400)
+    log_in(page, served.url)
+    page.wait("document.querySelectorAll('.outlook:not([hidden]) polyline').length === 2")
+    label = page.ask("document.querySelector('.outlook:not([hidden]) .picture').getAttribute('aria-label')")
+    assert label.startswith("In the last hours between 21 and 56 people. Expected: 51 (40\u201370) at ")
+    assert "54 at" in page.ask("document.querySelector('.outlook:not([hidden]) .expected').textContent")
+    assert page.ask("document.documentElement.scrollWidth") <= 400
     assert [said for said in page.complaints if "401" not in said] == []
 
 

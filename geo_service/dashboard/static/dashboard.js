@@ -1,80 +1,30 @@
 // The page: who is logged in, the stores as they stand, and what happens. Data reaches the document as text only.
 
+import { drawAge, drawStore, newRow } from "/cards.js";
+import { TOLD, drawFeed, tell } from "/feed.js";
+import { refresh, unwatch, watch } from "/outlook.js";
+import { LoggedOut, api, pages } from "/requests.js";
+import { ALERTS, setServerTime } from "/words.js";
+
 const STORES_SHOWN = 500;
-const FEED_LINES = 80;
+const SENSORS_SHOWN = 5_000;
 // The server speaks at least every 15 seconds; twice that and a bit without a word, and the line is dead.
 const SILENCE_MS = 40_000;
 const REDRAW_MS = 250;
+const STATUSES_MS = 60_000;
+const EVENTS = ["occupancy", "alert", "crossing", "offer", "sensor", "rejected", "heartbeat", "lagged", "reset"];
 
 const byId = (id) => document.getElementById(id);
-const stores = new Map(); // id → {name, capacity, now, zones, row}
+const stores = new Map(); // id → {id, name, capacity, now, zones, alerts, sensors, row}
 const campaigns = new Map(); // id → name
+const named = { store: (id) => stores.get(id)?.name ?? id ?? "no store", campaign: (id) => campaigns.get(id) ?? id };
 let source = null;
 let lastEventId = "";
 let heardAt = 0;
-let clockAhead = 0; // milliseconds by which the server's clock is ahead of this one
 let retryMs = 1_000, retryTimer = 0;
-let catalogueTimer = 0;
-let pending = []; // feed lines not drawn yet
+let catalogueTimer = 0, sensorsTimer = 0;
 let changed = new Set(); // stores not drawn yet
 let drawTimer = 0;
-const LEVELS = { quiet: "○ quiet", normal: "◔ normal", busy: "◑ busy", full: "● full" };
-const STATUSES = {
-  live: "counting live",
-  degraded: "a sensor is silent, so the range is wider",
-  blind: "no sensor is heard",
-  uncalibrated: "doors not yet calibrated; take with care",
-};
-const PLACES = { near: "the area around", curbside: "the kerb of", zone: "a zone of" };
-const SENSOR_STATES = {
-  live: "is heard again",
-  silent: "has gone silent",
-  stuck: "seems stuck",
-  skewed: "has a wrong clock",
-  rejected: "sends what cannot be read",
-};
-
-function ago(milliseconds) {
-  const seconds = Math.max(0, Math.round((Date.now() + clockAhead - milliseconds) / 1000));
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  return seconds < 172_800 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86_400)} days ago`;
-}
-
-function lasting(seconds) {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
-const clock = (text) => new Date(text).toLocaleTimeString([], { timeStyle: "medium", hourCycle: "h23" });
-const storeName = (id) => stores.get(id)?.name ?? id ?? "no store";
-const range = (now) => `${Math.round(now.mean)} (${Math.round(now.low)}–${Math.round(now.high)})`;
-
-// --- Requests
-
-async function api(path, options = {}) {
-  const answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
-  if (answer.status === 401) throw new LoggedOut();
-  if (!answer.ok) {
-    const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? problem.title ?? `the server answered ${answer.status}`);
-  }
-  return answer.status === 204 ? null : answer.json();
-}
-
-class LoggedOut extends Error {}
-
-async function pages(path, atMost) {
-  const items = [];
-  let cursor = null;
-  do {
-    const query = new URLSearchParams({ limit: String(Math.min(atMost, 1000)), ...(cursor ? { cursor } : {}) });
-    const page = await api(`${path}?${query}`);
-    items.push(...page.items);
-    cursor = page.next;
-  } while (cursor && items.length < atMost);
-  return { items: items.slice(0, atMost), more: Boolean(cursor) || items.length > atMost };
-}
 
 // --- Session
 
@@ -135,18 +85,44 @@ async function readCatalogue() {
   const known = new Set(found.items.map((store) => store.id));
   for (const [id, store] of stores) {
     if (known.has(id)) continue;
+    unwatch(store);
     store.row.remove();
     stores.delete(id);
   }
   for (const { id, name, capacity } of found.items) {
-    const store = stores.get(id) ?? { id, now: null, zones: new Map(), row: newRow(), announced: null };
+    const store = stores.get(id) ?? newStore(id);
     stores.set(id, Object.assign(store, { name, capacity: capacity ?? null }));
     changed.add(id);
   }
   byId("no-stores").hidden = stores.size > 0;
   byId("more-stores").hidden = !found.more;
   byId("more-stores").textContent = `The first ${STORES_SHOWN} stores are shown.`;
+  await readSensors();
   draw();
+}
+
+function newStore(id) {
+  const store = { id, now: null, zones: new Map(), alerts: new Map(), sensors: new Map(), row: newRow() };
+  byId("stores").append(store.row);
+  watch(store);
+  return store;
+}
+
+async function readSensors() {
+  clearTimeout(sensorsTimer);
+  sensorsTimer = setTimeout(readSensors, STATUSES_MS);
+  if (!stores.size) return;
+  const found = await pages("/v1/sensors", SENSORS_SHOWN).catch(() => null); // asked again within the minute
+  if (!found) return;
+  for (const store of stores.values()) store.sensors = new Map();
+  for (const { id, store, status } of found.items) stores.get(store)?.sensors.set(id, status);
+  for (const id of stores.keys()) changed.add(id);
+  drawSoon();
+}
+
+function readSensorsSoon() {
+  clearTimeout(sensorsTimer);
+  sensorsTimer = setTimeout(readSensors, 1_500);
 }
 
 function readCatalogueSoon() {
@@ -165,9 +141,7 @@ function listen() {
   if (!byId("more-stores").hidden) query.set("stores", [...stores.keys()].join(","));
   source = new EventSource(`/v1/stream?${query}`);
   heardAt = Date.now();
-  for (const kind of ["occupancy", "crossing", "offer", "sensor", "rejected", "heartbeat", "lagged", "reset"]) {
-    source.addEventListener(kind, (event) => hear(kind, event));
-  }
+  for (const kind of EVENTS) source.addEventListener(kind, (event) => hear(kind, event));
   source.addEventListener("error", () => {
     stale("Connection lost; trying again.");
     // The browser tries again by itself after a break, but not after an answer such as 401 or 503.
@@ -187,12 +161,20 @@ function hear(kind, event) {
   if (event.lastEventId) lastEventId = event.lastEventId;
   connection("live", "Live");
   const said = JSON.parse(event.data);
-  if (kind === "heartbeat") clockAhead = Date.parse(said.time) - heardAt;
+  if (kind === "heartbeat") setServerTime(said.time);
   if (kind === "occupancy") return occupancy(said);
   if (kind === "lagged") return line({ kind: "stream", words: [`${said.dropped} events were skipped`], why: "this connection is slow" });
-  if (kind === "reset") return line({ kind: "stream", words: ["Some events were missed while disconnected"] });
-  const told = { crossing, offer, sensor, rejected }[kind]?.(said);
+  if (kind === "reset") return reset();
+  if (kind === "alert" && !alert(said)) return; // told before
+  if (kind === "sensor") readSensorsSoon();
+  const told = TOLD[kind]?.(said, named);
   if (told) line(told);
+}
+
+function reset() {
+  // Whatever still stands is told again.
+  for (const store of stores.values()) store.alerts.clear();
+  line({ kind: "stream", words: ["Some events were missed while disconnected"] });
 }
 
 function connection(state, words) {
@@ -207,7 +189,7 @@ function stale(words) {
   connection("stale", words + since);
 }
 
-// --- What the events say
+// --- What changes on the cards
 
 function occupancy(now) {
   const store = stores.get(now.store);
@@ -218,47 +200,29 @@ function occupancy(now) {
   else store.zones.set(now.zone, now);
   changed.add(now.store);
   drawSoon();
+  if (!before) refresh();
 }
 
-function crossing(said) {
-  const place = said.store ? `${PLACES[said.role] ?? ""} ${storeName(said.store)}`.trim() : `fence ${said.fence}`;
-  const stayed = said.duration_s === null || said.duration_s === undefined ? "" : lasting(said.duration_s);
-  const did = { enter: "came into", dwell: `has stayed ${stayed} in`, exit: "left", cross: "passed through" }[said.type];
-  const why = [said.type === "exit" && stayed ? `after ${stayed}` : "", REASONS[said.reason] ?? ""].filter(Boolean);
-  return { kind: "crossing", time: said.time, words: [`${said.device ?? "Somebody"} ${did} `, place], why: why.join(", ") };
-}
-
-const REASONS = {
-  silence: "the phone has gone silent",
-  fence_changed: "the fence was changed",
-  fence_removed: "the fence was removed",
-  forgotten: "the person was forgotten",
-};
-
-function offer(said) {
-  const name = campaigns.get(said.campaign) ?? said.campaign;
-  const isSent = said.decision === "sent";
-  const reason = isSent ? "" : said.reason.replaceAll("_", " ");
-  const why = [storeName(said.store), said.device ? `to ${said.device}` : "", reason].filter(Boolean).join(" · ");
-  const words = [isSent ? "Offer sent: " : "Offer withheld: ", name];
-  return { kind: "offer", tone: isSent ? "sent" : "withheld", time: said.time, words, why };
-}
-
-function sensor(said) {
-  const tone = said.state === "live" ? "sent" : "trouble";
-  const words = [`Sensor ${said.id} ${SENSOR_STATES[said.state] ?? said.state}: `, storeName(said.store)];
-  return { kind: "sensor", tone, time: said.since, words, why: said.detail };
-}
-
-function rejected(said) {
-  return { kind: "sensor", tone: "trouble", time: said.time, words: ["Not usable: ", said.topic], why: said.reason };
+function alert(said) {
+  const store = stores.get(said.store);
+  const key = `${said.zone ?? ""}/${said.alert}`;
+  const isNew = store?.alerts.get(key)?.id !== said.id;
+  if (!store || !isNew) return isNew;
+  if (said.state === "raised") {
+    store.alerts.set(key, said);
+    byId("announcer").textContent = `${store.name}: ${ALERTS[said.alert] ?? said.alert}.`;
+  } else {
+    store.alerts.delete(key);
+  }
+  changed.add(said.store);
+  drawSoon();
+  return true;
 }
 
 // --- Drawing
 
 function line(told) {
-  pending.push({ time: new Date().toISOString(), ...told });
-  if (pending.length > FEED_LINES) pending.shift();
+  tell(told);
   drawSoon();
 }
 
@@ -275,121 +239,28 @@ function draw() {
   }
   if (changed.size) sortStores();
   changed = new Set();
-  const feed = byId("feed");
-  for (const told of pending) feed.prepend(newLine(told));
-  pending = [];
-  while (feed.childElementCount > FEED_LINES) feed.lastElementChild.remove();
-  byId("no-events").hidden = feed.childElementCount > 0;
-}
-
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function newLine({ kind, tone, time, words, why }) {
-  const item = element("li", tone);
-  item.dataset.kind = kind;
-  item.hidden = !shown(kind);
-  const when = element("time", "", clock(time));
-  when.dateTime = time;
-  const what = element("div", "what");
-  what.append(element("span", "", words[0]));
-  if (words.length > 1) what.append(element("b", "", words[1]));
-  if (why) what.append(element("div", "why", why));
-  item.append(when, what);
-  return item;
-}
-
-function newRow() {
-  const row = element("li", "card");
-  const head = element("div", "store-head");
-  head.append(element("span", "store-name"), element("span", "level"));
-  const bar = element("div", "bar");
-  bar.setAttribute("role", "img");
-  bar.append(element("div", "bar-fill"), element("div", "bar-range"), element("div", "bar-limit"));
-  const figures = element("div", "figures");
-  const people = element("span", "people");
-  people.append(element("strong"), element("span", "of"));
-  const state = element("span", "aside");
-  state.append(element("span", "status"), element("span", "age"));
-  figures.append(people, state);
-  row.append(head, bar, figures, element("div", "aside totals"), element("ul", "zones"));
-  byId("stores").append(row);
-  return row;
-}
-
-function drawStore(store) {
-  const { name, capacity, now, zones, row } = store;
-  const part = (selector) => row.querySelector(selector);
-  part(".store-name").textContent = name;
-  part(".bar").hidden = part(".figures").hidden = !now;
-  part(".totals").textContent = now ? `${now.in_total} in, ${now.out_total} out today` : "Nothing counted yet.";
-  drawZones(part(".zones"), zones);
-  if (!now) return;
-  row.dataset.level = now.level;
-  row.dataset.status = now.status;
-  part(".level").textContent = now.status === "blind" ? "? unknown" : capacity ? (LEVELS[now.level] ?? now.level) : "";
-  part(".people strong").textContent = range(now);
-  part(".people .of").textContent = capacity ? ` of ${capacity.comfort}` : " people";
-  part(".status").textContent = STATUSES[now.status] ?? now.status;
-  drawBar(row, now, capacity);
-  if (store.announced !== null && store.announced !== now.level && now.level === "full") {
-    byId("announcer").textContent = `${name} is full.`;
-  }
-  store.announced = now.level;
-  drawAge(row, now);
-}
-
-function drawBar(row, now, capacity) {
-  const whole = Math.max(capacity?.legal ?? 0, capacity?.comfort ?? 0, now.high, 1);
-  const percent = (people) => `${Math.min(100, Math.max(0, (people / whole) * 100))}%`;
-  const part = (selector) => row.querySelector(selector);
-  part(".bar-fill").style.width = percent(now.mean);
-  part(".bar-range").style.left = percent(now.low);
-  part(".bar-range").style.width = percent(now.high - now.low);
-  part(".bar-limit").hidden = !capacity;
-  part(".bar-limit").style.left = percent(capacity?.comfort ?? 0);
-  const room = capacity ? `, comfortable up to ${capacity.comfort}, at most ${capacity.legal}` : "";
-  part(".bar").setAttribute("aria-label", `About ${range(now)} people${room}`);
-}
-
-function drawZones(list, zones) {
-  list.hidden = zones.size === 0;
-  const lines = [...zones].sort(([a], [b]) => a.localeCompare(b));
-  list.replaceChildren(...lines.map(([zone, now]) => element("li", "", `${zone}: ${range(now)}`)));
-}
-
-function drawAge(row, now) {
-  const age = ` · ${ago(Date.parse(now.time))}`;
-  const place = row.querySelector(".age");
-  if (place.textContent !== age) place.textContent = age;
+  drawFeed();
 }
 
 function sortStores() {
-  const fullest = byId("order").value === "rate";
-  const rows = [...stores.values()].sort(
-    (a, b) => (fullest ? (b.now?.rate ?? -1) - (a.now?.rate ?? -1) : 0) || a.name.localeCompare(b.name),
-  );
+  const order = byId("order").value;
+  const weight = {
+    name: () => 0,
+    rate: ({ now }) => now?.rate ?? -1,
+    alerts: ({ alerts, row }) => alerts.size + (row.querySelector(".sensors").dataset.troubled === "yes" ? 0.5 : 0),
+  }[order];
+  const rows = [...stores.values()].sort((a, b) => weight(b) - weight(a) || a.name.localeCompare(b.name));
   const list = byId("stores");
   rows.forEach(({ row }, place) => {
     if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
   });
 }
 
-const shown = (kind) => document.querySelector(`input[name="show"][value="${kind}"]`)?.checked ?? true;
-
 byId("order").addEventListener("change", sortStores);
-for (const box of document.querySelectorAll('input[name="show"]')) {
-  box.addEventListener("change", () => {
-    for (const item of byId("feed").children) item.hidden = !shown(item.dataset.kind);
-  });
-}
 
 setInterval(() => {
   for (const { row, now } of stores.values()) if (now) drawAge(row, now);
+  refresh();
   if (source && Date.now() - heardAt > SILENCE_MS) {
     stale("Nothing is heard; trying again.");
     listen();
