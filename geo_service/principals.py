@@ -31,6 +31,8 @@ class Action(StrEnum):
     """Read the catalogue, occupancy and the event stream."""
     COUNT = "count"
     """Say how many people are in a store."""
+    REDEEM = "redeem"
+    """Redeem coupons at a till, and take that back."""
     CONFIGURE = "configure"
     """Change the catalogue."""
     PEOPLE = "people"
@@ -46,9 +48,11 @@ DEVICE = frozenset({Action.PING})
 SECRET = frozenset(Action)
 """All that a secret key may be made for."""
 BY_ROLE: dict[Role, frozenset[Action]] = {
-    "staff": frozenset({Action.CONTEXT, Action.READ, Action.COUNT}),
+    "staff": frozenset({Action.CONTEXT, Action.READ, Action.COUNT, Action.REDEEM}),
     "analyst": frozenset({Action.CONTEXT, Action.READ, Action.IDENTITIES}),
-    "manager": frozenset({Action.CONTEXT, Action.READ, Action.COUNT, Action.CONFIGURE, Action.IDENTITIES}),
+    "manager": frozenset(
+        {Action.CONTEXT, Action.READ, Action.COUNT, Action.REDEEM, Action.CONFIGURE, Action.IDENTITIES}
+    ),
     "admin": frozenset(Action),
 }
 

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether OwnTracks phones are given the ten nearest store fences as regions to watch."""
     webhook_private: bool = False
     """Whether webhooks may go to private, loopback and link-local addresses, and over plain http."""
+    coupon_secret: str | None = None
+    """What coupon codes are made with, 16 characters and more; without one, it is made once and kept in Redis."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged, on standard error."""
 
@@ -77,6 +79,8 @@ def read_settings(environment: Mapping[str, str], given: Mapping[str, object]) -
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise InvalidInputError(str(error), field="settings") from error
+    if settings.coupon_secret is not None and len(settings.coupon_secret) < 16:
+        raise InvalidInputError("must be at least 16 characters", field="coupon_secret")
     if settings.partitions < 1:
         raise InvalidInputError("must be at least 1", field="partitions")
     return settings

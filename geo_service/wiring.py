@@ -23,17 +23,19 @@ from geo_service.flow.entries import Change
 from geo_service.flow.folding import Folding
 from geo_service.flow.ingest import Ingest
 from geo_service.flow.intake import SensorDirectory
-from geo_service.flow.partition import Rules
 from geo_service.people.sensitive import SensitivePlaces
 from geo_service.roles import Roles
 from geo_service.settings import Settings
 from geo_service.storage.catalogue import Catalogue
 from geo_service.storage.connection import Client, connect
+from geo_service.storage.coupons import Coupons
 from geo_service.storage.keys import Keys
+from geo_service.storage.questions import Questions
 from geo_service.storage.recent_offers import RecentOffers
 from geo_service.storage.redis_ledger import RedisLedger
 from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.worker_counts import WorkerCounts
+from geo_service.wiring_offers import LiveCoupons, faring, keeping, rules_of
 from geo_service.wiring_people import border_of, webhook_roles
 
 _log = structlog.get_logger(__name__)
@@ -48,11 +50,6 @@ _FLUSH_S = 0.04
 def now_ms() -> int:
     """The wall clock; the border and the shell may look at it, the core never does."""
     return time.time_ns() // 1_000_000
-
-
-def rules_of(settings: Settings) -> Rules:
-    """What the settings say about the rules."""
-    return Rules(settings.presence, settings.assumed)
 
 
 class Counts:
@@ -179,14 +176,17 @@ def run_worker(settings: Settings) -> None:
     folding = Folding(
         log,
         RedisLedger(client, keys=keys),
-        rules_of(settings),
+        rules_of(settings, client, keys),
         partitions=range(settings.partitions),
         checkpoint_s=settings.checkpoint_s,
         count=counts.add,
+        questions=Questions(client, keys=keys),
     )
+    coupons = LiveCoupons(client, log, settings, keys)
     roles.stop_on_signals()
     roles.start("fold", folding.run)
-    roles.start("deliver", _delivering(log, broker, client_id, RecentOffers(client, keys=keys)))
+    roles.start("deliver", _delivering(log, broker, client_id, RecentOffers(client, keys=keys), coupons))
+    roles.start("coupons", coupons.run)
     roles.start("ingest", _reading(reader))
     roles.start("directory", directory.run)
     if waypoints is not None:
@@ -214,11 +214,12 @@ def _waypoints(
     return Waypoints(catalogue, MqttPublisher(broker, client_id=f"{client_id}-waypoints", stop=stop), counts.add)
 
 
-def _delivering(log: RedisLog, broker: str, client_id: str, offers: RecentOffers) -> Role:
+def _delivering(log: RedisLog, broker: str, client_id: str, offers: RecentOffers, coupons: Coupons) -> Role:
     def run(stop: threading.Event) -> None:
         with closing(MqttPublisher(broker, client_id=f"{client_id}-out", stop=stop)) as publisher:
             try:
-                deliver(log.reader("mqtt"), publisher, offers.keep, now_ms, stop)
+                keep, fared = keeping(offers, coupons), faring(offers)
+                deliver(log.reader("mqtt"), publisher, keep, now_ms, stop, fared)
             except UnreachableError:
                 if not stop.is_set():  # told to stop while it waited for a broker that is away: delivered next time
                     raise

@@ -25,7 +25,8 @@ from geo_service.storage.redis_outputs import OutputTail
 from geo_service.storage.webhooks import WebhookEndpoints, WebhookQueues
 from geo_service.storage.worker_counts import WorkerCounts
 from geo_service.wiring import Counts, Directory, now_ms, require
-from geo_service.wiring_people import check_target
+from geo_service.wiring_offers import LiveCoupons, LiveQuestions
+from geo_service.wiring_people import border_of, check_target
 
 
 def run_api(settings: Settings) -> None:
@@ -51,9 +52,10 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
     log = RedisLog.open(client, settings.partitions, keys=keys)
     counts, worker_counts = Counts(), WorkerCounts(client, keys=keys)
     registry.register(_Counters(counts, worker_counts))
-    ingest = Ingest(log, "", now_ms, counts.add)
+    border = border_of(client, settings)
+    ingest = Ingest(log, "", now_ms, counts.add, border=border)
     catalogue = Catalogue(client, settings.partitions, keys=keys)
-    directory = Directory(catalogue, ingest.use)
+    directory = Directory(catalogue, ingest.use, border.use)
 
     def checks() -> Mapping[str, str | None]:
         wrong: dict[str, str | None] = {"redis": None, "worker": None}
@@ -75,6 +77,9 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
         checks=checks,
         nearby=LivePlaces(catalogue),
         offers=RecentOffers(client, keys=keys),
+        coupons=LiveCoupons(client, log, settings, keys),
+        # An answer takes longer than a request should wait for a Redis that hangs.
+        questions=LiveQuestions(connect(url, retries=0, timeout_s=12.0), settings.partitions, keys),
         webhooks=Webhooks(
             WebhookEndpoints(client, keys=keys), WebhookQueues(client, keys=keys), check_target(settings)
         ),
@@ -82,7 +87,7 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
 
 
 class _Border:
-    """The same border as MQTT's, with the directory of sensors as of now."""
+    """The same border as MQTT's, with the sensors and sensitive places as of now."""
 
     def __init__(self, ingest: Ingest, directory: Directory) -> None:
         self._ingest = ingest
@@ -90,10 +95,9 @@ class _Border:
 
     def take(self, topic: str, payload: bytes, *, device: str | None = None) -> Accepted:
         """Decode, judge and append."""
-        if topic.startswith("http:/v1/sensors/"):
-            self._directory.refresh()
+        self._directory.refresh()
         accepted = self._ingest.take_one(topic, payload, device)
-        return Accepted(accepted.accepted, [Refused(*problem) for problem in accepted.problems])
+        return Accepted(accepted.accepted, [Refused(*problem) for problem in accepted.problems], accepted.dropped)
 
 
 class _Counters(Collector):

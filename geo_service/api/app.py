@@ -18,13 +18,16 @@ from prometheus_client import CollectorRegistry
 
 import geo_service
 from geo_service.api import (
+    behaviour,
     catalogue,
     context,
+    coupons,
     devices,
     health,
     history,
     ingest,
     occupancy,
+    offers,
     page,
     people,
     session,
@@ -101,6 +104,9 @@ def _routes(services: Services) -> list[Any]:
         occupancy.router(),
         history.router(),
         people.router(),
+        offers.router(services),
+        coupons.router(services),
+        behaviour.router(),
         webhooks.router(services),
         stream.router(),
     ]

@@ -62,6 +62,7 @@ RESOURCES = (
         "campaign",
         {"name": "Coffee", "stores": ["harbour"], "trigger": {"role": "near", "type": "enter"}},
     ),
+    Resource("policies", "policy", {"stores": ["harbour"], "quiet": {"sun": [["00:00", "10:00"]]}}),
 )
 
 
@@ -86,7 +87,7 @@ def may_read(principal: Principal, kind: Kind, key: str, document: bytes) -> boo
     if principal.stores is None or kind == "store":
         return principal.sees(key)
     owners = owners_of(document)
-    if kind == "campaign":
+    if kind in {"campaign", "policy"}:
         return not owners.stores or any(principal.sees(store) for store in owners.stores)
     return principal.sees(owners.store)
 
@@ -96,7 +97,7 @@ def may_write(principal: Principal, kind: Kind, key: str, document: bytes) -> bo
     if principal.stores is None or kind == "store":
         return principal.sees(key)
     owners = owners_of(document)
-    if kind == "campaign":
+    if kind in {"campaign", "policy"}:
         return bool(owners.stores) and all(principal.sees(store) for store in owners.stores)
     return principal.sees(owners.store)
 

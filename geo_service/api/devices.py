@@ -13,6 +13,7 @@ from geo_service.api.problems import ProblemError, forbidden, too_many
 from geo_service.api.services import Services
 from geo_service.catalogue.documents import Id
 from geo_service.ids import require_id
+from geo_service.offers.behaviour import Language
 from geo_service.principals import Action, Principal
 
 Ports = NamedDependency[SkipValidation[Services]]
@@ -24,6 +25,8 @@ class NewDevice(msgspec.Struct, frozen=True):
 
     device: Id | None = None
     """An id of your own choice; only with a secret key, since an id names somebody."""
+    language: Language | None = None
+    """What offers are to be written in: a tag such as `fi` or `pt-BR`."""
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -51,6 +54,9 @@ async def post_device(request: Asked, services: Ports, data: JSONBody[NewDevice 
         made = services.accounts.register(wanted)
         if made is None:
             raise ProblemError(409, f"device {wanted!r} is registered already")
+        if data is not None and data.language is not None:
+            topic = f"http:/v1/people/{made.device}/traits"
+            services.intake.take(topic, msgspec.json.encode({"language": data.language}))
         return Registered(made.device, made.token)
 
     return await asyncio.to_thread(register)
@@ -72,10 +78,21 @@ async def get_offers(
         raise ProblemError(503, "offers are not kept here")
     offers = await asyncio.to_thread(services.offers.of, device, limit)
     shown = [offer for offer in offers if _shows(principal, _offer.decode(offer))]
+    if principal.kind == "device":
+        shown = await asyncio.to_thread(_pulled, services, shown)
     return Response(b'{"items":[' + b",".join(shown) + b"]}", media_type="application/json")
 
 
+def _pulled(services: Services, offers: list[bytes]) -> list[bytes]:
+    """Offers as the phone gets them, each with its code; that it asked is noted."""
+    if services.offers is not None:
+        ids = [_offer.decode(offer).id for offer in offers]
+        services.offers.fared(dict.fromkeys(ids, "pulled"), services.now_ms())
+    return offers if services.coupons is None else [services.coupons.with_code(offer) for offer in offers]
+
+
 class _Offer(msgspec.Struct):
+    id: str
     store: str
     decision: str
 

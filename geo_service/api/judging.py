@@ -5,7 +5,7 @@ import msgspec
 from geo_service.api.problems import FieldError, ProblemError
 from geo_service.api.services import Catalogue
 from geo_service.catalogue.check import check_site
-from geo_service.catalogue.documents import Campaign, Document, Fence, Problem, Sensitive, Sensor
+from geo_service.catalogue.documents import Campaign, Document, Fence, Policy, Problem, Sensitive, Sensor
 from geo_service.catalogue.site import TYPES, Kind, Site, decode_document, fence_of_feature, sensitive_of_feature
 from geo_service.decoding import convert, decode_json
 from geo_service.errors import InvalidInputError
@@ -61,6 +61,8 @@ def _surroundings(kind: Kind, key: str, document: Document, catalogue: Catalogue
     elif isinstance(document, Sensor):
         _load(site, catalogue, "store", [document.store])
         _load_all(site, catalogue, "sensor")  # no two may share a topic
+    elif isinstance(document, Policy):
+        _load(site, catalogue, "store", document.stores)
     elif isinstance(document, Campaign):
         _load(site, catalogue, "store", document.stores)
         if document.skus:

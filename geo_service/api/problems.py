@@ -30,6 +30,8 @@ class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RFC 9457 problem details."""
 
+    type: str = "about:blank"
+    """`urn:geo-service:…` where a program may want to tell this from others of its status."""
     title: str
     status: int
     detail: str | None = None
@@ -40,9 +42,17 @@ class ProblemError(Exception):
     """An answer that is a problem."""
 
     def __init__(
-        self, status: int, detail: str, *, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+        kind: str | None = None,
     ) -> None:
+        """`kind`: the last part of the problem's type, where it has one of its own."""
         self.status = status
+        self.type = "about:blank" if kind is None else f"urn:geo-service:{kind}"
         self.detail = detail
         self.errors = list(errors)
         self.headers = headers or {}
@@ -70,9 +80,13 @@ def too_many(retry_after_s: float) -> ProblemError:
 
 
 def _answer(
-    status: int, detail: str | None, errors: list[FieldError] | None = None, headers: dict[str, str] | None = None
+    status: int,
+    detail: str | None,
+    errors: list[FieldError] | None = None,
+    headers: dict[str, str] | None = None,
+    type_: str = "about:blank",
 ) -> Response[Problem]:
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
+    body = Problem(type=type_, title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
     extra = dict(headers or {})
     if status == HTTPStatus.UNAUTHORIZED:
         extra.setdefault("WWW-Authenticate", 'Bearer realm="geo-service"')
@@ -80,7 +94,7 @@ def _answer(
 
 
 def _problem(_: Request[Any, Any, Any], error: ProblemError) -> Response[Problem]:
-    return _answer(error.status, error.detail, error.errors, error.headers)
+    return _answer(error.status, error.detail, error.errors, error.headers, error.type)
 
 
 def _invalid(_: Request[Any, Any, Any], error: InvalidInputError) -> Response[Problem]:

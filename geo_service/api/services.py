@@ -5,7 +5,7 @@ Methods may block (they talk to Redis or the log) and are called in worker threa
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -14,6 +14,7 @@ from geo_service.catalogue.site import Kind
 from geo_service.delivery.webhook_endpoints import Endpoint
 from geo_service.delivery.webhook_records import WebhookDelivery, WebhookFate, WebhookState
 from geo_service.flow.entries import EntryId
+from geo_service.offers.coupons import Once, Outcome, Till
 from geo_service.principals import DeviceToken, Principal, Session
 
 
@@ -32,9 +33,9 @@ class Accepted(NamedTuple):
     accepted: int
     """Pings or readings that are in the log."""
     problems: Sequence[Refused]
-
     dropped: int = 0
     """Pings that were understood and not kept: their person does not agree, or nobody may be followed there."""
+
 
 class Intake(Protocol):
     """The border: the same one that MQTT messages pass. What people do (a recount, a consent) passes it too."""
@@ -159,8 +160,88 @@ class Nearby(Protocol):
         ...
 
 
+class KeptOffer(Protocol):
+    """One decided offer."""
+
+    @property
+    def offer(self) -> bytes:
+        """JSON of `outputs.Offer`, without its code."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def fate(self) -> Mapping[str, str]:
+        """What became of its delivery: `fate`, `fate_ms`, `pulled_ms`."""
+        ...
+
+
+class Coupons(Protocol):
+    """Coupons by their codes. A text that cannot be a code is InvalidInputError."""
+
+    def with_code(self, offer: bytes) -> bytes:
+        """A sent offer's JSON with its code."""
+        ...
+
+    def find(self, code: str) -> Outcome:
+        """How it stands."""
+        ...
+
+    def lock(self, code: str, till: Till, ttl_s: float) -> Outcome:
+        """Hold it while a basket is rung up."""
+        ...
+
+    def unlock(self, code: str, holder: str) -> Outcome:
+        """Let go of it."""
+        ...
+
+    def redeem(self, code: str, till: Till, once: Once | None = None) -> Outcome:
+        """Redeem it, or say why not."""
+        ...
+
+    def rollback(self, code: str, at: str, once: Once | None = None) -> Outcome:
+        """Take a redemption back."""
+        ...
+
+    def void(self, code: str, once: Once | None = None) -> Outcome:
+        """Make it worthless."""
+        ...
+
+    def tell(self) -> int:
+        """Have the log hear of what has changed."""
+        ...
+
+    def forget(self, device: str) -> None:
+        """Keep nothing about this device."""
+        ...
+
+
+class Questions(Protocol):
+    """Questions to the worker, beside the log."""
+
+    @property
+    def partitions(self) -> int:
+        """How many there are to be asked."""
+        ...
+
+    def ask(self, partition: int, question: bytes, timeout_s: float) -> bytes | None:
+        """The answer; None where none came in time."""
+        ...
+
+
 class RecentOffers(Protocol):
     """What was decided about a device lately."""
+
+    def find(self, offer_id: str) -> KeptOffer | None:
+        """One offer by its id."""
+        ...
+
+    def fared(self, fates: Mapping[str, Literal["pulled"]], at_ms: int) -> None:
+        """Note that a phone has asked for these."""
+        ...
 
     def of(self, device: str, limit: int) -> Sequence[bytes]:
         """Newest first, as JSON of `outputs.Offer`."""
@@ -250,4 +331,6 @@ class Services:
     checks: Checks
     nearby: Nearby | None = None
     offers: RecentOffers | None = None
+    coupons: Coupons | None = None
+    questions: Questions | None = None
     webhooks: Webhooks | None = None

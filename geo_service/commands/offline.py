@@ -18,8 +18,14 @@ from geo_service.errors import InvalidInputError
 @click.option("--presence", type=click.Choice(["strict", "steady"]), default="steady", show_default=True)
 @click.option("--until", metavar="TIME", help="Let the clock run on until then (RFC 3339 or epoch seconds).")
 @click.option("--consent", default="location,offers", show_default=True, help="Purposes assumed to be agreed to.")
+@click.option("--coupon-secret", "secret", envvar="GEO_COUPON_SECRET", help="Of the live service, for the same codes.")
 def replay(
-    folder: Path, recording: Path, presence: Literal["strict", "steady"], until: str | None, consent: str
+    folder: Path,
+    recording: Path,
+    presence: Literal["strict", "steady"],
+    until: str | None,
+    consent: str,
+    secret: str | None,
 ) -> None:
     """Run the whole system on a recording and print every output, one JSON object a line.
 
@@ -32,7 +38,8 @@ def replay(
     from geo_service.settings import Settings
 
     until_ms = None if until is None else _instant(until, "--until")
-    run = Replay(load_site(folder), Rules(presence, Settings(consent=consent).assumed))
+    made_with = {} if secret is None else {"secret": secret.encode()}
+    run = Replay(load_site(folder), Rules(presence, Settings(consent=consent).assumed, **made_with))
     write = sys.stdout.buffer.write
     with open_bytes(recording, "rb") as file:
         try:

@@ -19,7 +19,7 @@ from sensors.instants import millis
 
 MOST = 500
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Language = Annotated[str, msgspec.Meta(pattern=r"\A([A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,4})?\Z")]
+Language = Annotated[str, msgspec.Meta(pattern=r"\A([A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,4})?\Z")]
 _Segments = Annotated[
     list[Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]], msgspec.Meta(max_length=100)
 ]
@@ -41,7 +41,7 @@ class TraitsBody(msgspec.Struct):
     """What a retailer knows of a person."""
 
     segments: _Segments | None = None
-    language: _Language | None = None
+    language: Language | None = None
     """A language tag such as `fi` or `pt-BR` (RFC 5646); "" forgets it."""
 
 

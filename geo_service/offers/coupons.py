@@ -6,22 +6,59 @@ is an HMAC of the code under the same secret: from the store alone no code can b
 """
 
 import hmac
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from geo_service.errors import InvalidInputError
 
-CouponState = Literal["issued", "locked", "redeemed", "rolled_back", "void", "expired"]
 Channel = Literal["store", "online"]
 
 REPLAY_SECRET = b"geo-service replay: codes made with this are worth nothing"
 """What a replay uses that was given no secret; its codes differ from the live service's."""
+LONGEST_LOCK_S = 900
+"""A till may hold a coupon for a quarter of an hour at the most."""
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES = str.maketrans("OILoil", "011011", "- ")
 _BYTES = 10
 _offer = msgspec.json.Decoder(dict[str, Any])
 _LENGTH = 16
+
+
+class Outcome(NamedTuple):
+    """What came of a question: `done`, `held` or `found`, or why not."""
+
+    word: str
+    coupon: dict[str, str]
+    """What is kept of it; {} where there is none."""
+    wait_ms: int
+    """Of `held`: how long it is; of `locked`: after which time to ask again."""
+
+
+class Till(NamedTuple):
+    """Who redeems, where, and under which terms."""
+
+    at: str
+    channel: Channel = "store"
+    time_ms: int = 0
+    """When it happened there; 0: now."""
+    amount: int = -1
+    """Of the basket, minor units; -1 where nobody says."""
+    lock: str = ""
+    """The holder that `lock` was given, where there was one."""
+    channels: str = "store"
+    """Where the campaign's coupons are good."""
+    everywhere: bool = False
+    """Whether they are good in any store that the asker found to be the campaign's."""
+    quota: int | None = None
+    """How many of the campaign's coupons may be redeemed in all."""
+
+
+class Once(NamedTuple):
+    """An idempotency key, within the asker's own, and the digest of what was asked with it."""
+
+    key: str
+    digest: str
 
 
 def code_of(secret: bytes, offer: str) -> str:

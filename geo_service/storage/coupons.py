@@ -8,13 +8,13 @@ changed is kept as untold in the same step until the log has it: the log hears o
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from geo_service.flow.entries import Body, Redeemed
 from geo_service.flow.ledger import Claim, Ledger, Reservation
-from geo_service.offers.coupons import Channel, fingerprint
+from geo_service.offers.coupons import Once, Outcome, Till, fingerprint
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import DAY_S, Keys
 from geo_service.storage.scripts import Script
@@ -25,44 +25,7 @@ _KEPT_AFTER_S = 30 * DAY_S
 _QUOTA_LOCK_MS = 10_000
 _QUOTA_HELD_MS = 600_000
 """A quota's unit whose redemption never came about is given back after this time; `tell` commits well within it."""
-LONGEST_LOCK_S = 900
 _UNTOLD_AT_ONCE = 500
-
-
-class Outcome(NamedTuple):
-    """What came of a question: `done`, `held` or `found`, or why not."""
-
-    word: str
-    coupon: dict[str, str]
-    """What is kept of it; {} where there is none."""
-    wait_ms: int
-    """Of `held`: how long it is; of `locked`: after which time to ask again."""
-
-
-class Till(NamedTuple):
-    """Who redeems, where, and under which terms."""
-
-    at: str
-    channel: Channel = "store"
-    time_ms: int = 0
-    """When it happened there; 0: now."""
-    amount: int = -1
-    """Of the basket, minor units; -1 where nobody says."""
-    lock: str = ""
-    """The holder that `lock` was given, where there was one."""
-    channels: str = "store"
-    """Where the campaign's coupons are good."""
-    everywhere: bool = False
-    """Whether they are good in any store that the asker found to be the campaign's."""
-    quota: int | None = None
-    """How many of the campaign's coupons may be redeemed in all."""
-
-
-class Once(NamedTuple):
-    """An idempotency key, within the asker's own, and the digest of what was asked with it."""
-
-    key: str
-    digest: str
 
 
 class _Offer(msgspec.Struct):

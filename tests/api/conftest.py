@@ -196,9 +196,16 @@ class FakeLimits:
 @dataclass
 class FakeOffers:
     offers: dict[str, list[bytes]] = field(default_factory=dict)
+    pulled: list[str] = field(default_factory=list)
 
     def of(self, device: str, limit: int) -> list[bytes]:
         return self.offers.get(device, [])[:limit]
+
+    def find(self, offer_id: str) -> None:
+        return None
+
+    def fared(self, fates: Mapping[str, str], at_ms: int) -> None:
+        self.pulled += list(fates)
 
     def forget(self, device: str) -> None:
         self.offers.pop(device, None)

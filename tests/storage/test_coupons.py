@@ -7,9 +7,9 @@ import pytest
 
 from geo_service import outputs
 from geo_service.flow.entries import Redeemed
-from geo_service.offers.coupons import code_of
+from geo_service.offers.coupons import Once, Till, code_of
 from geo_service.storage.connection import connect
-from geo_service.storage.coupons import Coupons, Once, Till, secret_of
+from geo_service.storage.coupons import Coupons, secret_of
 from geo_service.storage.redis_ledger import RedisLedger
 from sensors.instants import instant, millis
 

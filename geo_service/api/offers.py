@@ -1,0 +1,186 @@
+"""Why somebody got an offer, or did not; and who would get one now."""
+
+import asyncio
+from collections import Counter
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, SkipValidation
+
+from geo_service.api.access import Asked, Requires, asker, require_store
+from geo_service.api.problems import ProblemError, forbidden, not_found
+from geo_service.api.services import Services
+from geo_service.catalogue.site import decode_document
+from geo_service.flow.intake import partition_of
+from geo_service.flow.previewing import Judge, People, Present, Question, Reply, Verdict, Verdicts, decode_reply, encode
+from geo_service.ids import is_id
+from geo_service.offers.decide import QUESTIONS
+from geo_service.principals import Action, Principal
+from sensors.instants import instant
+
+Ports = NamedDependency[SkipValidation[Services]]
+_ANSWER_S = 5.0
+_offer = msgspec.json.Decoder(dict[str, Any])
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """What to preview."""
+
+    stores: list[str] | None = None
+    """Only these; all of the campaign's if not said."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 200
+    """People to look at."""
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """Who would get a campaign's offer now, and why not the others. Nothing was sent or reserved."""
+
+    campaign: str
+    as_of: str
+    """The log's time of the state that was asked."""
+    considered: int
+    """People who are in the fences that trigger it."""
+    more: bool
+    """There are more than were looked at."""
+    would_get: list[dict[str, Any]]
+    held_out: list[dict[str, Any]]
+    others: list[dict[str, Any]]
+    reasons: dict[str, int]
+    """How many of the others fell at which question."""
+
+
+@get("/offers/{offer:str}", guards=[Requires(Action.READ)], summary="Explain an offer")
+async def get_offer(request: Asked, services: Ports, offer: FromPath[str]) -> dict[str, Any]:
+    """The decision in full: which questions were asked and answered, on what evidence, how its delivery fared, and what was
+    decided about the other campaigns of the same moment. Kept for 30 days, of the newest hundred a device.
+    """
+    if services.offers is None:
+        raise ProblemError(503, "offers are not kept here")
+    kept = await asyncio.to_thread(services.offers.find, offer) if len(offer) <= 200 else None
+    if kept is None:
+        raise not_found("offer", offer)
+    principal, found = asker(request), _offer.decode(kept.offer)
+    require_store(principal, found["store"])
+    beside = await asyncio.to_thread(services.offers.of, kept.device, 100)
+    moment = offer.rpartition(".")[0]
+    others = [
+        {name: other[name] for name in ("id", "campaign", "decision", "reason")}
+        for other in map(_offer.decode, beside)
+        if other["id"] != offer and other["id"].rpartition(".")[0] == moment
+    ]
+    explained = found | {"questions": questions_of(found), "delivery": _delivery(kept.fate), "others": others}
+    if not principal.may(Action.IDENTITIES):
+        explained.pop("device")
+    return explained
+
+
+def questions_of(offer: dict[str, Any]) -> list[dict[str, str]]:
+    """Every question in its order: `yes`, `no` with the reason, or not asked any more."""
+    decision, (stopped_at, _, reason) = offer["decision"], str(offer["reason"]).partition(": ")
+    last = {"sent": "best", "held_out": "holdout"}.get(decision, stopped_at)
+    told = []
+    for place, question in enumerate(QUESTIONS):
+        if place < QUESTIONS.index(last) or decision == "sent":
+            told.append({"question": question, "answer": "yes"})
+        elif question == last:
+            told.append({"question": question, "answer": "no", "reason": reason})
+        else:
+            told.append({"question": question, "answer": "not asked"})
+    return told
+
+
+def _delivery(fate: Any) -> dict[str, str]:
+    said = {"fate": fate.get("fate", "none")}
+    for name, field in (("fate_ms", "since"), ("pulled_ms", "pulled")):
+        if name in fate:
+            said[field] = instant(int(fate[name])).isoformat().replace("+00:00", "Z")
+    return said
+
+
+@post(
+    "/campaigns/{key:str}/preview",
+    guards=[Requires(Action.READ)],
+    status_code=200,
+    summary="Who would get this campaign's offer now",
+)
+async def post_preview(
+    request: Asked, services: Ports, key: FromPath[str], data: JSONBody[Asking | None] = None
+) -> Preview:
+    """Asks the running worker about everybody who is in the fences that trigger the campaign, as if they entered now.
+
+    Looks at the live state; sends and reserves nothing. A draft is judged as if it were active.
+    """
+    principal, asking = asker(request), data or Asking()
+    if services.questions is None:
+        raise ProblemError(503, "there is no worker to ask")
+    document = await asyncio.to_thread(services.catalogue.get, "campaign", key) if is_id(key) else None
+    if document is None:
+        raise not_found("campaign", key)
+    stores = _stores_of(principal, asking, decode_document("campaign", document).stores)
+    people = await _gather(
+        services, [(n, Present(key, stores, asking.limit)) for n in range(services.questions.partitions)]
+    )
+    found = [person for reply in people if isinstance(reply, People) for person in reply.people]
+    more = len(found) > asking.limit or any(reply.more for reply in people if isinstance(reply, People))
+    by_owner: dict[int, list[Any]] = {}
+    for crossing, facts in sorted(found, key=lambda person: (person[0].device, person[0].fence))[: asking.limit]:
+        owner = partition_of(crossing.store or "", services.questions.partitions)
+        by_owner.setdefault(owner, []).append((crossing, facts))
+    judged = await _gather(services, [(owner, Judge(key, asked)) for owner, asked in by_owner.items()])
+    verdicts = [verdict for reply in judged if isinstance(reply, Verdicts) for verdict in reply.verdicts]
+    as_of_ms = min(reply.as_of_ms for reply in (*people, *judged))
+    return _told(key, as_of_ms, verdicts, more=more, named=principal.may(Action.IDENTITIES))
+
+
+def _stores_of(principal: Principal, asking: Asking, of_campaign: list[str]) -> list[str] | None:
+    """The stores to look at: as asked, within what the asker may see."""
+    if asking.stores is not None:
+        for store in asking.stores:
+            require_store(principal, store)
+        return asking.stores
+    if principal.stores is None:
+        return None
+    seen = [store for store in sorted(principal.stores) if not of_campaign or store in of_campaign]
+    if not seen:
+        raise forbidden("this campaign is outside your stores")
+    return seen
+
+
+async def _gather(services: Services, questions: list[tuple[int, Question]]) -> list[Reply]:
+    ports = services.questions
+    if ports is None:
+        return []
+    answers = await asyncio.gather(
+        *(asyncio.to_thread(ports.ask, partition, encode(question), _ANSWER_S) for partition, question in questions)
+    )
+    if any(answer is None for answer in answers):
+        raise ProblemError(503, "the worker has not answered within five seconds", headers={"Retry-After": "5"})
+    return [decode_reply(answer) for answer in answers if answer is not None]
+
+
+def _told(key: str, as_of_ms: int, verdicts: list[Verdict], *, more: bool, named: bool) -> Preview:
+    groups: dict[str, list[dict[str, Any]]] = {"sent": [], "held_out": [], "withheld": []}
+    for verdict in verdicts:
+        said = msgspec.to_builtins(verdict)
+        if not named:
+            del said["device"]
+        groups[said.pop("decision")].append(said)
+    return Preview(
+        campaign=key,
+        as_of=instant(as_of_ms).isoformat().replace("+00:00", "Z"),
+        considered=len(verdicts),
+        more=more,
+        would_get=groups["sent"],
+        held_out=groups["held_out"],
+        others=groups["withheld"],
+        reasons=dict(Counter(str(said["reason"]).partition(":")[0] for said in groups["withheld"])),
+    )
+
+
+def router(services: Services) -> Router | None:
+    """The routes that have their port."""
+    if services.offers is None and services.questions is None:
+        return None
+    return Router("/", route_handlers=[get_offer, post_preview], tags=["offers"])

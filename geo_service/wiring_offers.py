@@ -1,0 +1,77 @@
+"""How offers and coupons are put together: the secret, the tills' port, and the roles of the worker that serve them."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from geo_service.delivery.deliver import Fate
+from geo_service.flow.entries import Body
+from geo_service.flow.intake import partition_of
+from geo_service.flow.partition import Rules
+from geo_service.offers.coupons import with_code
+from geo_service.settings import Settings
+from geo_service.storage.connection import Client
+from geo_service.storage.coupons import Coupons, secret_of
+from geo_service.storage.keys import Keys
+from geo_service.storage.questions import Questions
+from geo_service.storage.recent_offers import RecentOffers
+from geo_service.storage.redis_ledger import RedisLedger
+from geo_service.storage.redis_log import RedisLog
+
+_TELL_S = 1.0
+
+
+def rules_of(settings: Settings, client: Client, keys: Keys) -> Rules:
+    """What the settings say about the rules, with the service's own secret."""
+    return Rules(settings.presence, settings.assumed, secret_of(client, keys, settings.coupon_secret))
+
+
+class LiveCoupons(Coupons):
+    """Coupons whose changes go to the log."""
+
+    def __init__(self, client: Client, log: RedisLog, settings: Settings, keys: Keys) -> None:
+        """Makes the secret, if there is none."""
+        secret = secret_of(client, keys, settings.coupon_secret)
+        super().__init__(client, secret, RedisLedger(client, keys=keys), keys=keys)
+        self._code_secret = secret
+        self._log = log
+
+    def with_code(self, offer: bytes) -> bytes:
+        """A sent offer's JSON with its code."""
+        return with_code(self._code_secret, offer)
+
+    def tell(self, append: Callable[[Sequence[tuple[str, Body]]], object] | None = None) -> int:
+        """Have the log hear of what has changed."""
+        return super().tell(append or self._append)
+
+    def _append(self, changes: Sequence[tuple[str, Body]]) -> None:
+        partitions = self._log.partitions
+        self._log.append([(partition_of(store, partitions), body) for store, body in changes])
+
+    def run(self, stop: threading.Event) -> None:
+        """Every second, tell what a process that died has left untold."""
+        while not stop.wait(_TELL_S):
+            self.tell()
+
+
+class LiveQuestions(Questions):
+    """Questions to the worker, and how many partitions there are to be asked."""
+
+    def __init__(self, client: Client, partitions: int, keys: Keys) -> None:
+        """Sends nothing."""
+        super().__init__(client, keys=keys)
+        self.partitions = partitions
+
+
+def keeping(offers: RecentOffers, coupons: Coupons) -> Callable[[list[bytes]], None]:
+    """What is kept of decided offers before any of them is sent: a code must be known before anybody can show it."""
+
+    def keep(lines: list[bytes]) -> None:
+        offers.keep(lines)
+        coupons.issue(lines)
+
+    return keep
+
+
+def faring(offers: RecentOffers) -> Callable[[Mapping[str, Fate], int], None]:
+    """Notes what became of deliveries."""
+    return lambda fates, at_ms: offers.fared({offer: fate for offer, fate in fates.items()}, at_ms)  # noqa: C416 - for mypy: a wider Fate
