@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_service.geofences.celltable import CODE_UNIT_M
-from geo_service.geofences.cover import NEAR_M
 from geo_service.geofences.earth import E2, EQUATOR_M, RADIANS, Floats, chord, metres_per_degree
 from geo_service.geofences.exact import circle_distances, circles_cover, polygon_edge_distances, polygons_cover
 from geo_service.geofences.index import FenceIndex
 from geo_service.geofences.outlines import Outlines
+from geo_service.geofences.strips import NEAR_M
 
 _CIRCLE_BIT = 128
 _CLEARLY_IN, _CLEARLY_OUT = 0.97, 1.03

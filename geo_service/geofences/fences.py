@@ -192,7 +192,10 @@ class Fences(Columns):
         """Whether each fence is open for a ping of this time."""
         opened = np.ones(len(slot), np.bool_)
         for i in np.flatnonzero(self.timed[slot]).tolist():
-            at_ms = int(time_ms[i])
-            fresh = logged_ms - at_ms <= FRESH_MS
-            opened[i] = self.openings[int(slot[i])].at(logged_ms if fresh else at_ms)
+            opened[i] = self.is_open(int(slot[i]), int(time_ms[i]), logged_ms)
         return opened
+
+    def is_open(self, slot: int, time_ms: int, logged_ms: int) -> bool:
+        """Whether one fence is open for a ping of this time."""
+        opening = self.openings.get(slot)
+        return opening is None or opening.at(logged_ms if logged_ms - time_ms <= FRESH_MS else time_ms)

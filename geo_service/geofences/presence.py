@@ -25,6 +25,7 @@ from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Even
 from geo_service.geofences.fences import NO_DWELL
 from geo_service.geofences.leaps import Fix, Fixes, leaps
 from geo_service.geofences.present import present
+from geo_service.geofences.quiet import FEW, take_quiet
 from geo_service.geofences.settle import settle
 from geo_service.geofences.shapes import read_shape
 from geo_service.geofences.stays import OUT
@@ -158,6 +159,18 @@ class Presence:
     def advance(self, batch: PingBatch, logged_ms: int) -> Step:
         """Take pings, in arrival order, that entered the log at this time."""
         events = self.tick(logged_ms)
+        if len(batch) > FEW:
+            return self._fold(batch, events)
+        loud = take_quiet(self._tables, batch, self._now_ms)
+        if not len(loud):
+            return Step(events, *[loud] * 5)
+        if len(loud) == len(batch):
+            return self._fold(batch, events)
+        step = self._fold(batch.take(loud), events)
+        return Step(step.events, *(loud[rows] for rows in step[1:]))
+
+    def _fold(self, batch: PingBatch, events: list[Event]) -> Step:
+        """Take pings as columns; `events` came before."""
         logged_ms = self._now_ms
         judged = arrivals.judge(batch, logged_ms, self._tables.devices)
         held = np.empty(0, np.int64)

@@ -26,7 +26,7 @@ accuracies of real phones; the belief is calibrated there as it stands, so it is
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +67,28 @@ FARTHEST_M = 50.0
 """A fix so bad that it may be of any fence within this distance is not asked about others."""
 
 
-class Evidence(NamedTuple):
-    """What to make of fixes, whatever was believed before."""
+Number = TypeVar("Number", float, Floats)
+"""One value or a column of them: the rule is written once."""
 
-    come: Floats
+
+class Gap(NamedTuple, Generic[Number]):
+    """What the time since the last fix says."""
+
+    come: Number
+    """Probability of having come in."""
+    go: Number
+    gain: Number
+    """How much of what the fix says is news."""
+
+
+class Evidence(NamedTuple, Generic[Number]):
+    """What to make of a fix and a fence, whatever was believed before."""
+
+    come: Number
     """Probability of having come in since the last fix, for who was outside."""
-    go: Floats
+    go: Number
     """And of having left, for who was inside."""
-    ratio: Floats
+    ratio: Number
     """How much likelier the fix is from inside than from outside, discounted for what the last fix already said."""
 
 
@@ -93,7 +107,7 @@ def sigma_m(accuracy_m: NDArray[np.floating]) -> Floats:
     return np.asarray(np.maximum(told, LEAST_ACCURACY_M) / ACCURACY_TO_SIGMA, np.float64)
 
 
-def log_odds(z: Floats) -> Floats:
+def log_odds(z: Number) -> Number:
     """ln(Phi(z) / (1 - Phi(z))), good to 2 % for |z| < 3, the most that is asked of it (Page, Applied Statistics 26 (1977) 75)."""
     return z * (1.5976 + 0.070565 * z * z)
 
@@ -114,31 +128,27 @@ def half_width_m(shape: Shape) -> float:
     return math.sqrt(max(float(area.sum()) * float(lon_m[0] * lat_m[0]), 1.0)) / 2
 
 
-class Gaps(NamedTuple):
-    """What the time since the last fix says, fix by fix."""
-
-    come: Floats
-    go: Floats
-    gain: Floats
-
-    @classmethod
-    def of(cls, dt_s: Floats) -> Self:
-        """Of gaps in seconds."""
-        return cls(1 - np.exp(-dt_s / COME_S), 1 - np.exp(-dt_s / GO_S), 1 - np.exp(-dt_s / MEMORY_S))
+def gap(dt_s: Number) -> Gap[Number]:
+    """Of a gap in seconds."""
+    come: Number = 1 - np.exp(-dt_s / COME_S)
+    go: Number = 1 - np.exp(-dt_s / GO_S)
+    gain: Number = 1 - np.exp(-dt_s / MEMORY_S)
+    return Gap(come, go, gain)
 
 
-def evidence(gaps: Gaps, row: Ints, sigma: Floats, half_m: Floats, distance_m: Floats) -> Evidence:
-    """Of pairs: the fix of each, its standard deviation, half the fence's width, and how far outside its edge the fix is."""
-    share = 1 / (1 + np.square(sigma / (HALF_WIDTHS * half_m)))
-    said = gaps.gain[row] * log_odds(-distance_m / sigma)
-    ratio = np.exp(np.minimum(np.maximum(said, -MOST_OUTWARDS), MOST_INWARDS))
-    return Evidence(share * MOST_COME * gaps.come[row], share * gaps.go[row], ratio)
+def evidence(since: Gap[Number], sigma: Number, half_m: Number, distance_m: Number) -> Evidence[Number]:
+    """Of a fix's gap and standard deviation, half the fence's width, and how far outside its edge the fix is."""
+    wide = sigma / (HALF_WIDTHS * half_m)
+    share = 1 / (1 + wide * wide)
+    said = since.gain * log_odds(-distance_m / sigma)
+    ratio: Number = np.exp(np.minimum(np.maximum(said, -MOST_OUTWARDS), MOST_INWARDS))
+    return Evidence(share * MOST_COME * since.come, share * since.go, ratio)
 
 
-def weigh(before: Floats, found: Evidence) -> Floats:
+def weigh(before: Number, found: Evidence[Number]) -> Number:
     """Odds after a fix: first people come and go, then the fix is looked at."""
     come, go, ratio = found
-    return np.asarray((before * (1 - go) + come) / (before * go + (1 - come)) * ratio, np.float64)
+    return (before * (1 - go) + come) / (before * go + (1 - come)) * ratio
 
 
 def judge(after: Floats, was_in: Mask, low_ms: Ints, time_ms: Ints, exit_after_ms: Ints) -> Belief:

@@ -179,6 +179,7 @@ class Tables:
         """End these stays; the pairs are followed on."""
         np.subtract.at(self.fences.inside, self.stays.slot[position], 1)
         self.stays.enter_ms[position] = OUT
+        self.stays.dwelt[position] = False
 
     def recount(self) -> None:
         """Count anew who is in each fence."""

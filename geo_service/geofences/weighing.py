@@ -27,8 +27,9 @@ from geo_service.geofences.steady import (
     FOLLOWED,
     REACH_SIGMAS,
     Evidence,
-    Gaps,
+    Gap,
     evidence,
+    gap,
     judge,
     odds,
     sigma_m,
@@ -99,7 +100,7 @@ class _Weighing:
         self._sigma = sigma_m(rows.accuracy_m)
         seen_ms = rows.before(tables.devices.fix_ms, rows.time_ms)
         dt_s = np.where(seen_ms == NEVER, np.inf, (rows.time_ms - np.maximum(seen_ms, 0)) / 1000)
-        self._gaps = Gaps.of(dt_s)
+        self._gap = gap(dt_s)
         reach = np.minimum(REACH_SIGMAS * self._sigma, FARTHEST_M)
         near = tables.index.within(rows.lat, rows.lon, reach, DEPTH_SIGMAS * self._sigma)
         row = np.asarray(near.row, np.int64)
@@ -189,7 +190,8 @@ class _Weighing:
 
     def _weighable(self, track: Ints, row: Ints, distance_m: Floats) -> _Elements:
         half_m = self._tables.fences.half_width_m[self._slot[track]]
-        return _Elements(track, row, *evidence(self._gaps, row, self._sigma[row], half_m, distance_m))
+        since = Gap(*(column[row] for column in self._gap))
+        return _Elements(track, row, *evidence(since, self._sigma[row], half_m, distance_m))
 
     def _by_turn(self, elements: _Elements) -> dict[int, _Elements]:
         turn = elements.row - self._rows.first[self._rows.who[elements.row]]

@@ -7,9 +7,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from geo_service.geofences.alone import covering, near
-from geo_service.geofences.cover import NEAR_M
 from geo_service.geofences.index import FenceIndex
 from geo_service.geofences.shapes import Circle
+from geo_service.geofences.strips import NEAR_M
 
 reaches = st.sampled_from([0.0, 3.667, 8.8, NEAR_M])
 depths = st.sampled_from([0.0, 10.0, 25.0, 60.0])
