@@ -21,6 +21,7 @@ from occupancy.local_time import LocalTime
 from occupancy.pacing_arrivals import Organic
 from occupancy.pacing_forecast import MOST_ROOM, Forecast, Judged, Now, foresee
 from occupancy.pacing_invited import Invited, nearest_eta
+from occupancy.pacing_state import State
 from occupancy.pacing_stays import HORIZONS, Stays, part_of_day
 from occupancy.pacing_target import Target, above
 from occupancy.pacing_words import Commitment, Evidence, Override, Verdict
@@ -34,38 +35,8 @@ SLACK_MS: Final = 2 * MINUTE_MS
 BLIND_MS: Final = 10 * MINUTE_MS
 _DEGRADED: Final = 1.5
 """Factor of the occupancy's standard error while some sensors are silent."""
+_FAR_OFF: Final = 3.0
 _NEVER: Final = 1e-3
-
-
-class _State(msgspec.Struct):
-    capacity: int
-    timezone: str
-    reset_hour: int
-    now_ms: int = 0
-    day_ends_ms: int = 0
-    part: int = 0
-    minute_of_day: int = 0
-    """The part of the local day and its minute, now."""
-    people: float = 0.0
-    variance: float = 0.0
-    status: Status | None = None
-    """None: nothing ever measured this store."""
-    blind_since_ms: int | None = None
-    holds: bool = False
-    below_since_ms: int | None = None
-    """Since when a held store has been below the level at which it reopens."""
-    since_ms: int = 0
-    """When the overshoot was last added up."""
-    ins: float = 0.0
-    outs: float = 0.0
-    """Counted in the minute under way."""
-    seen: float = 0.0
-    """Invited people seen in that minute."""
-    override: Override | None = None
-    commitments: list[Commitment] = []
-    target: Target = msgspec.field(default_factory=Target)
-    forecast: Forecast | None = None
-    """The one in use; None: something has changed since."""
 
 
 class Pacer:
@@ -88,12 +59,12 @@ class Pacer:
         conversion: float = ASSUMED_CONVERSION,
         reset_hour: int = 4,
     ) -> None:
-        state = _State(_positive(capacity), timezone, reset_hour)
+        state = State(_positive(capacity), timezone, reset_hour)
         state.target.minutes = target_minutes
         self._resume(state, Stays(), Organic(), Invited(conversion))
         self._assumed = conversion
 
-    def _resume(self, state: _State, stays: Stays, organic: Organic, invited: Invited) -> None:
+    def _resume(self, state: State, stays: Stays, organic: Organic, invited: Invited) -> None:
         self._state, self._stays, self._organic, self._invited = state, stays, organic, invited
         self._time = LocalTime(state.timezone)
 
@@ -126,6 +97,18 @@ class Pacer:
         )
         self._held()
         state.forecast = None
+
+    def recounted(self, at_ms: int, people: float) -> None:
+        """Somebody counted by eye, which comes before what `occupied` tells of it.
+
+        A hold has no need to wait where the store has room; and doors that were far off say nothing of who comes.
+        """
+        self.advance(at_ms)
+        state = self._state
+        if state.holds and people <= REOPEN_AT * self._capacity:
+            state.holds, state.below_since_ms = False, None
+        if abs(people - state.people) > _FAR_OFF * math.sqrt(state.variance + 1):
+            self._organic.forget_lately()
 
     def counted(self, at_ms: int, ins: float, outs: float) -> None:
         """The doors counted so many more in and out."""
@@ -391,7 +374,7 @@ class Pacer:
         """
         _, assumed, state, stays, organic, invited = msgspec.msgpack.decode(dumped)
         pacer = cls(None, conversion=assumed)
-        state = msgspec.convert(state, _State)
+        state = msgspec.convert(state, State)
         pacer._resume(state, Stays.load(stays), Organic.load(organic), Invited.load(invited, assumed))
         return pacer
 

@@ -31,6 +31,8 @@ _LEAST_FORECAST: Final = 5.0
 _STRANGE_DAY: Final = 0.35
 """The same while nothing typical is known."""
 _UNKNOWN_MEMORY_MINUTES: Final = 20.0
+_REST_MINUTES: Final = 10.0
+"""Minutes of counting that outweigh the assumption that as many come as leave."""
 
 
 class _State(msgspec.Struct):
@@ -81,6 +83,12 @@ class Organic:
         state.rate = state.rate * kept + came
         state.weight = state.weight * kept + 1
 
+    def forget_lately(self) -> None:
+        """What was counted in the last hours turned out to be wrong."""
+        state = self._state
+        state.rate = state.weight = 0.0
+        state.came, state.usual = [0.0, 0.0], [0.0, 0.0]
+
     def _judge(self, half_hour: int, minute_of_day: int) -> None:
         """A half-hour begins: learn from what was forecast of the last one, and forecast this."""
         state = self._state
@@ -129,11 +137,14 @@ class Organic:
         """Whether a day has taught what is typical at this minute."""
         return self._state.days[minute_of_day // 30] > 0
 
-    def ahead(self, minute_of_day: int) -> tuple[Floats, Floats]:
-        """People who come by themselves in each of the next 45 minutes, and their relative error by horizon: shape (45,), (6,)."""
+    def ahead(self, minute_of_day: int, at_rest: float = 0.0) -> tuple[Floats, Floats]:
+        """People who come by themselves in each of the next 45 minutes, and their relative error by horizon: shape (45,), (6,).
+
+        `at_rest` is how many a minute would keep the store as full as it is: what to expect where nothing else is known.
+        """
         state = self._state
         if not self.known(minute_of_day):
-            lately = max(state.rate, 0.0) / state.weight if state.weight else 0.0
+            lately = (max(state.rate, 0.0) + at_rest * _REST_MINUTES) / (state.weight + _REST_MINUTES)
             error = np.sqrt(1 / max(state.rate, 1.0) + _STRANGE_DAY**2 * np.array(HORIZONS) / 60)
             return np.full(LONGEST, lately), error
         long = (max(state.came[1], 0.0) + _PRIOR_PEOPLE[1]) / (state.usual[1] + _PRIOR_PEOPLE[1])

@@ -102,7 +102,7 @@ def _room(free: float, chance: float, variance: float, z: float) -> float:
 def foresee(now: Now, stays: Stays, organic: Organic, invited: Invited, commitments: Iterable[Commitment]) -> Forecast:
     """Forecast from what is known now."""
     kept = stays.kept()
-    rates, error = organic.ahead(now.minute_of_day)
+    rates, error = organic.ahead(now.minute_of_day, now.people / stays.mean_minutes)
     conversion, doubt = invited.conversion(now.part, stays.survival)
     ahead = invited.ahead(conversion, doubt, stays.survival)
     committed, committed_variance = _committed(now.at_ms, commitments, stays.survival)

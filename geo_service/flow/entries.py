@@ -58,6 +58,16 @@ class Recount(msgspec.Struct, frozen=True):
     by: str | None = None
 
 
+class Override(msgspec.Struct, frozen=True):
+    """A manager decides about the pacing of a store."""
+
+    store: str
+    action: Literal["pause", "resume", "ceiling", "force"]
+    by: str
+    until_ms: int | None = None
+    ceiling: int | None = None
+
+
 class Change(msgspec.Struct, frozen=True):
     """A document of the site, new or changed; `document` None removes it."""
 
@@ -180,6 +190,7 @@ Body = (
     Pings
     | Readings
     | Recount
+    | Override
     | Changes
     | Consent
     | Forget
@@ -205,6 +216,7 @@ _STRUCTS = {
     for kind in (
         Readings,
         Recount,
+        Override,
         Changes,
         Consent,
         Forget,

@@ -5,7 +5,8 @@ Nothing here raises for what a phone or sensor sent.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, NamedTuple
+from datetime import datetime
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from zlib import crc32
 
@@ -14,7 +15,18 @@ import msgspec
 from geo_service.catalogue.documents import Sensor, Store
 from geo_service.decoding import decode_json
 from geo_service.errors import InvalidInputError
-from geo_service.flow.entries import Body, Consent, Forget, Pings, Purpose, Readings, Recount, Refusal, Refusals
+from geo_service.flow.entries import (
+    Body,
+    Consent,
+    Forget,
+    Override,
+    Pings,
+    Purpose,
+    Readings,
+    Recount,
+    Refusal,
+    Refusals,
+)
 from geo_service.flow.heartbeats import Heartbeats
 from geo_service.ids import require_id
 from geo_service.offers import behaviour
@@ -25,6 +37,7 @@ from sensors.config import SensorConfig
 from sensors.errors import SensorsError, UnknownFormatError
 from sensors.formats import decoder
 from sensors.formats.message import Decoder
+from sensors.instants import millis
 from sensors.readings import Reading
 
 MAX_PAYLOAD_BYTES = 1_048_576
@@ -166,9 +179,8 @@ class Intake:
                 return _read(self.directory.by_id[sensor], message, taken, self._heartbeats)
             case ["v1", "sensors", sensor]:
                 raise InvalidInputError(f"no sensor {sensor[:64]!r} is configured")
-            case ["v1", "stores", store, "occupancy", "recount"]:
-                body = decode_json(_recount, payload)
-                taken.others.append((store, Recount(require_id(store, "store"), body.count, body.zone, body.by)))
+            case ["v1", "stores", store, *what]:
+                taken.others.append((store, _of_store(require_id(store, "store"), what, payload)))
             case ["v1", "behaviour"]:
                 return self._behaviour(message, taken)
             case ["v1", "people", person, "traits"]:
@@ -210,6 +222,16 @@ def _read(
     return []
 
 
+def _of_store(store: str, what: list[str], payload: bytes) -> Body:
+    """What somebody who works in a store says of it."""
+    if what == ["occupancy", "recount"]:
+        body = decode_json(_recount, payload)
+        return Recount(store, body.count, body.zone, body.by)
+    if what == ["pacing"]:
+        return decode_json(_override, payload).of(store)
+    raise InvalidInputError("nothing is received under this path")
+
+
 class RecountBody(msgspec.Struct):
     """Body of a recount: people counted by eye."""
 
@@ -246,7 +268,29 @@ class ConsentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return {purpose: agrees for purpose, agrees in said.items() if agrees is not None}
 
 
+class OverrideBody(msgspec.Struct):
+    """Body of a manager's word about pacing."""
+
+    action: Literal["pause", "resume", "ceiling", "force"]
+    by: str
+    until: datetime | float | None = None
+    ceiling: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.action == "ceiling") != (self.ceiling is not None):
+            raise ValueError("a ceiling is a number of people, and only a ceiling has one")
+        if self.ceiling is not None and not 0 <= self.ceiling <= 1_000_000:
+            raise ValueError("ceiling must be 0 to 1000000")
+        if self.until is not None:
+            millis(self.until)
+
+    def of(self, store: str) -> Override:
+        """The entry for the log."""
+        return Override(store, self.action, self.by, None if self.until is None else millis(self.until), self.ceiling)
+
+
 _recount = msgspec.json.Decoder(RecountBody)
+_override = msgspec.json.Decoder(OverrideBody)
 _consent = msgspec.json.Decoder(ConsentBody)
 
 

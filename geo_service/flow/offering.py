@@ -17,7 +17,7 @@ from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
 from geo_service.flow.entries import Redeemed
 from geo_service.flow.ledger import Ledger
-from geo_service.offers.campaigns import OpenHours, Placement, Terms, concerns
+from geo_service.offers.campaigns import Placement, StoreRules, Terms, concerns
 from geo_service.offers.choice import Acceptance
 from geo_service.offers.coupons import REPLAY_SECRET
 from geo_service.offers.decide import Decisions, Paced, Plan, World, plan, settle
@@ -54,13 +54,15 @@ class Offering:
     def __init__(self, site: Site, ledger: Ledger, secret: bytes = REPLAY_SECRET) -> None:
         self.pace: Pace | None = None
         """The pacing question; None: a store that is full or blind takes nobody."""
+        self.pace_looking: Pace | None = None
+        """The same for a preview: leaves no trace."""
         self.acceptance: dict[str, Acceptance] = {}
         self._site = site
         self._ledger = ledger
         self._secret = secret
         self._asked: list[Asked] = []
         self._terms: dict[str, Terms] = {}
-        self._hours: dict[str, OpenHours | None] = {}
+        self._rules: dict[str, StoreRules] = {}
         self._placements: dict[tuple[str, str, str], list[Placement]] = {}
         self._open: dict[str, _Open] = {}
         self._visitors: dict[str, dict[str, None]] = {}
@@ -76,7 +78,7 @@ class Offering:
             InvalidInputError, ValueError: a campaign's audience, benefit or hours, or a policy's, cannot be read.
         """
         self._terms.clear()
-        self._hours.clear()
+        self._rules.clear()
         self._placements.clear()
         if isinstance(document, Campaign):
             Terms(document, self._site.product)
@@ -102,10 +104,10 @@ class Offering:
         terms = self._terms.get(campaign.id)
         if terms is None or terms.campaign is not campaign:
             terms = self._terms[campaign.id] = Terms(campaign, self._site.product)
-        if store.id not in self._hours:
-            self._hours[store.id] = None if store.hours is None else OpenHours(store.hours, store.timezone)
-        policies = [policy for policy in self._site.policy.values() if concerns(policy, store)]
-        return Placement(terms, store, self._hours[store.id], policies)
+        rules = self._rules.get(store.id)
+        if rules is None:
+            rules = self._rules[store.id] = StoreRules(store, self._site.policy.values())
+        return Placement(terms, rules)
 
     def triggered(self, crossing: outputs.Crossing, facts: Facts) -> list[Placement]:
         """The campaigns that this crossing could make speak."""
@@ -155,7 +157,7 @@ class Offering:
             state = "active" if campaign.state == "draft" else campaign.state
             meant = self.placement(msgspec.structs.replace(campaign, state=state), store)
             world = self._world([*others, meant], facts, occupancies(store.id, now_ms))
-            plans.append(plan(crossing, world, now_ms))
+            plans.append(plan(crossing, world._replace(pace=self.pace_looking), now_ms))
         self._terms.pop(campaign.id, None)
         return plans
 

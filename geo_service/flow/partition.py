@@ -25,6 +25,7 @@ from geo_service.flow.entries import (
     Forget,
     Handover,
     OrderStanding,
+    Override,
     Pings,
     Readings,
     Recount,
@@ -36,6 +37,7 @@ from geo_service.flow.entries import (
 from geo_service.flow.intake import partition_of
 from geo_service.flow.ledger import Ledger
 from geo_service.flow.offering import Offering
+from geo_service.flow.pacers import Pacers
 from geo_service.flow.profiles import Profiles
 from geo_service.flow.stores import Stores
 from geo_service.geofences.events import Event
@@ -83,10 +85,15 @@ class Partition:
         self.stores = Stores(self.site)
         self.profiles = Profiles()
         self.offering = Offering(self.site, ledger, rules.secret)
+        self._put_pacers(Pacers(self.site))
         self._handed: dict[int, EntryId] = {}
         self._away: dict[int, tuple[list[outputs.Crossing], list[Facts]]] = {}
         self._entry = EntryId(0, 0)
         self._step = Step([], [], [], {}, {})
+
+    def _put_pacers(self, pacers: Pacers) -> None:
+        self.pacers = pacers
+        self.offering.pace, self.offering.pace_looking = pacers.pace, pacers.look
 
     # --- the fold ----------------------------------------------------------------------------------------------------
 
@@ -109,19 +116,18 @@ class Partition:
         decisions = self.offering.answer(self.stores.occupancy, now_ms)
         self._say(decisions.offers)
         self._step.to_commit.extend(decisions.to_commit)
+        self.pacers.decided(decisions.offers, now_ms)
         self._hand_over()
         self._step.values.update(self.stores.values(now_ms))
+        self._step.values.update(self.pacers.values(now_ms))
         return self._step
 
     def _rare(self, body: Body, now_ms: int) -> None:
         match body:
             case Handover():
                 self._handover(body)
-            case Recount() if body.store not in self.site.store:
-                topic = f"http:/v1/stores/{body.store}/occupancy/recount"
-                self._say([outputs.Rejected(topic=topic, reason="there is no such store", time=instant(now_ms))])
-            case Recount():
-                self._say(self.stores.recount(body, now_ms))
+            case Recount() | Override():
+                self._by_staff(body, now_ms)
             case Changes():
                 for change in body.changes:
                     self._change(change, now_ms)
@@ -142,6 +148,19 @@ class Partition:
         """The log's time as of the last entry."""
         return self._entry.ms
 
+    def _by_staff(self, body: Recount | Override, now_ms: int) -> None:
+        """What somebody who works in a store says of it."""
+        if body.store not in self.site.store:
+            what = "pacing" if isinstance(body, Override) else "occupancy/recount"
+            topic = f"http:/v1/stores/{body.store}/{what}"
+            self._say([outputs.Rejected(topic=topic, reason="there is no such store", time=instant(now_ms))])
+        elif isinstance(body, Override):
+            self.pacers.override(body, now_ms)
+        else:
+            if body.zone is None:
+                self.pacers.recounted(body.store, body.count, now_ms)
+            self._say(self.stores.recount(body, now_ms))
+
     def next_due_ms(self) -> int | None:
         """When a tick would next do something; None: never, as things stand."""
         dues = [due for due in (self.devices.presence.next_due_ms(), self.stores.next_due_ms()) if due is not None]
@@ -154,6 +173,9 @@ class Partition:
                 self._step.outputs.append(msgspec.structs.replace(output, id=alert_id))
             else:
                 self._step.outputs.append(output)
+            if isinstance(output, outputs.Occupancy) and output.zone is None:
+                standing = self.stores.standing(output.store, self._entry.ms)
+                self.pacers.occupied(output.store, *standing[:2], output.status, standing.flows, self._entry.ms)
 
     # --- devices -----------------------------------------------------------------------------------------------------
 
@@ -194,6 +216,7 @@ class Partition:
         """Have a crossing answered where its store is decided about."""
         owner = partition_of(crossing.store or "", self._partitions)
         if owner == self.number:
+            self.pacers.crossed(crossing, self._entry.ms)
             self.offering.ask(crossing, facts)
         else:
             away, known = self._away.setdefault(owner, ([], []))
@@ -259,6 +282,7 @@ class Partition:
         self._handed[handover.source] = entry
         unknown = [Facts()] * len(handover.crossings)
         for crossing, facts in zip(handover.crossings, handover.facts or unknown, strict=True):
+            self.pacers.crossed(crossing, self._entry.ms)
             self.offering.ask(crossing, facts)
 
     # --- the site ----------------------------------------------------------------------------------------------------
@@ -298,6 +322,7 @@ class Partition:
     def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
         self.offering.changed(new)
         if partition_of(store_id, self._partitions) == self.number:
+            self.pacers.store_changed(store_id, new, now_ms)
             self._say(self.stores.store_changed(store_id, new, now_ms))
         if old is not None and new is not None and old.timezone != new.timezone:
             for fence in [fence for fence in self.site.fence.values() if fence.store == store_id]:
@@ -317,6 +342,7 @@ class Partition:
                 "stores": self.stores.dump(),
                 "offering": self.offering.dump(),
                 "profiles": self.profiles.dump(),
+                "pacers": self.pacers.dump(),
                 "handed": {str(source): str(entry) for source, entry in self._handed.items()},
             }
         )
@@ -341,6 +367,7 @@ class Partition:
         partition.stores = Stores.load(state.stores, partition.site, state.now_ms)
         partition.offering = Offering.load(state.offering, partition.site, ledger, rules.secret)
         partition.profiles = Profiles.load(state.profiles)
+        partition._put_pacers(Pacers.load(state.pacers, partition.site))
         partition._handed = {int(source): EntryId.parse(entry) for source, entry in state.handed.items()}
         return partition
 
@@ -362,6 +389,7 @@ class _State(msgspec.Struct):
     handed: dict[str, str]
     offering: dict[str, Any] = {}
     profiles: dict[str, Any] = {}
+    pacers: dict[str, Any] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -1,7 +1,7 @@
 """The places of one partition's stores, each a store or a zone of it: what is believed, said and raised of them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -14,6 +14,7 @@ from geo_service.flow.diary import Recounted
 from geo_service.flow.entries import Recount
 from geo_service.flow.openings import Openings
 from occupancy import weak
+from occupancy.day import Flows
 from occupancy.place import Place
 from sensors.counters import Counted, Observed
 from sensors.instants import instant
@@ -21,6 +22,14 @@ from sensors.instants import instant
 EVERY_MS = 1000
 """An occupancy is said at most this often for each place."""
 Said = outputs.Occupancy | outputs.Alert
+
+
+class Standing(NamedTuple):
+    """How many are inside, and who came and left so far today."""
+
+    people: float
+    variance: float
+    flows: Flows
 
 
 class Places:
@@ -219,6 +228,11 @@ class Places:
             self._chronicle.note(key, self._places[key], now_ms)
             self._unsaid[key] = None
         return self._occupancy(key, now_ms)
+
+    def standing(self, store_id: str, now_ms: int) -> Standing:
+        """What pacing starts from, of the store as a whole, as of what was said last."""
+        place = self._places[store_id, ""]
+        return Standing(*place.moments(now_ms), place.flows(now_ms))
 
     def _occupancy(self, key: PlaceKey, now_ms: int) -> outputs.Occupancy:
         store_id, zone = key

@@ -13,7 +13,7 @@ from geo_service.catalogue.site import Site
 from geo_service.flow.chronicle import PlaceKey
 from geo_service.flow.entries import Recount, Refusal
 from geo_service.flow.openings import Openings
-from geo_service.flow.places import Places
+from geo_service.flow.places import Places, Standing
 from geo_service.flow.places import Said as SaidOfPlaces
 from geo_service.flow.sensing import Sensing
 from sensors.readings import Reading
@@ -117,6 +117,10 @@ class Stores:
     def occupancy(self, store_id: str, now_ms: int) -> outputs.Occupancy | None:
         """How full the store as a whole is now; None where nothing measures it."""
         return self._places.occupancy(store_id, now_ms)
+
+    def standing(self, store_id: str, now_ms: int) -> Standing:
+        """What pacing starts from, of a store whose occupancy was said."""
+        return self._places.standing(store_id, now_ms)
 
     def values(self, now_ms: int) -> dict[str, bytes | None]:
         """The current values beside the outputs that are to be written with this entry, by name; None: it is gone."""
