@@ -364,3 +364,73 @@ def test_a_sensor_mounted_backwards_counts_the_same_people_the_other_way(mode):
     readings = [total(one) if mode == "cumulative" else period(one, sent) for one in arrivals]
     turned = SensorConfig(id="door-1", lines={"door": LineConfig(in_is="backward")})
     assert count(readings, turned) == count(readings)[::-1] != (0, 0)
+
+
+BACKWARD = SensorConfig(id="door-1", lines={"door": LineConfig(in_is="backward")})
+
+
+@given(plan=steps, seed=seeds, clock=clocks, modulus=st.sampled_from([None, 2**16, 2**32]), before=st.integers(0, 150))
+@settings(max_examples=100, deadline=None)
+def test_whatever_happens_a_door_mounted_backwards_counts_the_same_people_the_other_way(
+    plan, seed, clock, modulus, before
+):
+    """Losses, repeats, swaps, retained copies, restarts, wraps and wrong clocks, in every mode."""
+    rng = random.Random(seed)
+    sent = door(plan, first=modulus - before if modulus else 5_000)
+    delivered = deliver(sent, rng, lose=0.2, repeat=0.3, swap=0.3, replay=0.3)
+    totals = [total(one, modulus=modulus, to_ms=clock_of(clock, one, seed)) for one in delivered]
+    for readings in (totals, [period(one, sent) for one in delivered], _numbered_triggers(delivered)):
+        assert count(readings, BACKWARD) == count(readings)[::-1]
+
+
+def _numbered_triggers(delivered):
+    return [
+        Reading(
+            sensor="door-1", kind="delta", ins=one.sent.step_ins, outs=one.sent.step_outs, trigger=True,
+            key=f"crossing {one.sent.number}", received_ms=one.at_ms, retained=one.retained,
+        )
+        for one in delivered
+    ]  # fmt: skip
+
+
+@given(plan=steps, seed=seeds, clock=clocks, modulus=st.sampled_from([None, 2**16]), first=st.integers(0, 65_535))
+@settings(max_examples=150, deadline=None)
+def test_marked_triggers_are_the_count_whatever_totals_and_clocks_say(plan, seed, clock, modulus, first):
+    """Beside them totals that wrap, fall at restarts and come again as retained ones, under any clock."""
+    rng = random.Random(seed)
+    sent = door(plan, first=first)
+    delivered = deliver(sent, rng, repeat=0.4, swap=0.3, replay=0.4)
+    readings = []
+    for trigger, one in zip(_numbered_triggers(delivered), delivered, strict=True):
+        pair = [trigger, total(one, modulus=modulus, uptime_s=uptime_s(one.sent), to_ms=clock_of(clock, one, seed))]
+        readings += pair if one.sent.number == 0 or rng.random() < 0.5 else pair[::-1]
+    live = {one.sent.number: one.sent for one in delivered if not one.retained}
+    truth = sum(one.step_ins for one in live.values()), sum(one.step_outs for one in live.values())
+    assert count(readings) == truth
+
+
+@given(
+    plan=steps,
+    outage_h=st.integers(1, 160),
+    missed=st.tuples(st.integers(0, 400), st.integers(0, 400)),
+    clock=st.sampled_from(["right", "none", "frozen"]),
+    restarts=st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_gap_is_counted_once_and_dated_within_it(plan, outage_h, missed, clock, restarts):
+    """A door that nobody heard for hours or days, through a restart or not: its total tells who passed meanwhile."""
+    middle = len(plan) // 2
+    gap = Step(outage_h * 3_600, *missed, restarts=restarts)
+    sent = door([*plan[:middle], gap, *plan[middle:]], first=1_000 if restarts else 0, restarts=restarts)
+    delivered = [Delivered(one, one.at_ms + 40) for one in sent]
+    counters = Counters(SensorConfig(id="door-1"))
+    ins = outs = 0
+    for before, one in pairwise([None, *delivered]):
+        reading = total(one, uptime_s=uptime_s(one.sent), to_ms=clock_of(clock, one, 0))
+        for counted in counters.take(reading):
+            ins, outs = ins + counted.ins, outs + counted.outs
+            if counted.backfill is not None:
+                assert before.at_ms - 40 <= counted.backfill[0] <= counted.backfill[1] <= one.at_ms
+            else:
+                assert one.at_ms - before.at_ms <= 300_000 + 40
+    assert (ins, outs) == expected_of_totals(delivered)

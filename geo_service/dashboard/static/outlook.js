@@ -4,6 +4,7 @@ import { api } from "/requests.js";
 import { hour, range, serverNow } from "/words.js";
 
 const HOURS = 4;
+const ENOUGH_STEPS = 3; // of five minutes, for a line to say something
 const HOUR_MS = 3_600_000;
 const STALE_MS = 300_000;
 const AGAIN_MS = 30_000;
@@ -61,7 +62,7 @@ export async function refresh() {
 export function drawOutlook(store) {
   const { row, outlook, now, capacity } = store;
   const figure = row.querySelector(".outlook");
-  const isDrawn = Boolean(now && outlook && outlook.past.length + outlook.ahead.length > 1);
+  const isDrawn = Boolean(now && outlook && (outlook.past.length >= ENOUGH_STEPS || outlook.ahead.length));
   figure.hidden = !isDrawn;
   if (!isDrawn) return;
   const past = outlook.past.filter((step) => step.status !== "blind").map((step) => point(Date.parse(step.time) + 300_000, step));
@@ -69,7 +70,8 @@ export function drawOutlook(store) {
   const ahead = outlook.ahead.map((one) => point(Date.parse(one.time), one));
   const all = [...past, ...present, ...ahead];
   const most = Math.max(capacity?.comfort ?? 0, ...all.map((one) => one.high), 1) * 1.05;
-  const at = scale(serverNow(), most);
+  const span = { from: Math.min(past[0]?.time ?? serverNow(), serverNow() - 1), to: Math.max(ahead.at(-1)?.time ?? 0, serverNow()) };
+  const at = scale(span, most);
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   if (capacity) drawing.append(svg("line", { class: "comfort", x1: 0, x2: WIDTH, y1: at.y(capacity.comfort), y2: at.y(capacity.comfort) }));
   const future = [...present, ...ahead];
@@ -79,16 +81,25 @@ export function drawOutlook(store) {
     drawing.append(svg("polygon", { class: `band ${kind}`, points: edge.map(at.place).join(" ") }));
     drawing.append(svg("polyline", { class: `mean ${kind}`, points: points.map((one) => at.place([one.time, one.mean])).join(" ") }));
   }
-  drawing.append(svg("line", { class: "present", x1: WIDTH / 2, x2: WIDTH / 2, y1: 0, y2: HEIGHT }));
+  const here = at.x(serverNow());
+  drawing.append(svg("line", { class: "present", x1: here, x2: here, y1: 0, y2: HEIGHT }));
   figure.querySelector(".picture").replaceChildren(drawing);
+  label(figure, span, here / WIDTH);
   say(figure, past, ahead);
+}
+
+function label(figure, span, share) {
+  const [first, present, last] = figure.querySelector(".axis").children;
+  first.textContent = share > 0.15 ? hour(span.from) : "";
+  last.textContent = share < 0.85 ? hour(span.to) : "";
+  present.style.left = `${Math.min(Math.max(100 * share, 4), 96)}%`;
 }
 
 function say(figure, past, ahead) {
   const words = ahead.map((one) => `${range(one)} at ${hour(one.time)}`);
   figure.querySelector(".expected").textContent = ahead.length
     ? `Expected: ${ahead.map((one) => `${Math.round(one.mean)} at ${hour(one.time)}`).join(", ")}`
-    : "Forecast: once a first day is over.";
+    : "";
   const means = past.map((one) => Math.round(one.mean));
   const was = means.length ? `In the last hours between ${Math.min(...means)} and ${Math.max(...means)} people. ` : "";
   const label = `${was}${words.length ? `Expected: ${words.join(", ")}.` : ""}`;
@@ -97,10 +108,10 @@ function say(figure, past, ahead) {
 
 const point = (time, { mean, low, high }) => ({ time, mean, low, high });
 
-function scale(now, most) {
-  const x = (time) => Math.min(Math.max(WIDTH / 2 + ((time - now) / (HOURS * HOUR_MS)) * (WIDTH / 2), 0), WIDTH);
+function scale(span, most) {
+  const x = (time) => Math.min(Math.max((time - span.from) / (span.to - span.from), 0), 1) * WIDTH;
   const y = (people) => HEIGHT - (Math.min(people, most) / most) * HEIGHT;
-  return { y, place: ([time, people]) => `${x(time).toFixed(1)},${y(people).toFixed(1)}` };
+  return { x, y, place: ([time, people]) => `${x(time).toFixed(1)},${y(people).toFixed(1)}` };
 }
 
 function svg(name, attributes) {
