@@ -29,6 +29,8 @@ _Z90: Final = 1.6448536269514722
 _NUMBERS: Final = np.arange(GRID_LIMIT + 1, dtype=np.float32)
 _REACH: Final = 5.5
 """Standard errors beyond which nothing is carried."""
+_FEW: Final = 64
+_LOG_FACTORIALS: Final = np.array([math.lgamma(number + 1) for number in range(_FEW)])
 _LONGEST_REACH: Final = 2 * GRID_LIMIT
 
 
@@ -86,9 +88,11 @@ class Belief:
 
     @classmethod
     def about(cls, mean: float) -> Self:
-        """Nearly always few: geometric with this mean, 0 the likeliest."""
+        """Usually so many, for reasons of their own (Poisson), now and then any number of that size (geometric)."""
+        few = _NUMBERS[:_FEW]
+        poisson = np.exp(few * math.log(mean) - mean - _LOG_FACTORIALS)
         ratio = mean / (1 + mean)
-        return cls(np.float32(ratio) ** _NUMBERS[:64])
+        return cls((0.9 * poisson + 0.1 * (1 - ratio) * ratio**few).astype(np.float32))
 
     # --- what is known ---------------------------------------------------------------------------------------------
 

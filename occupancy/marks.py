@@ -22,6 +22,8 @@ from occupancy.state import State
 EMPTIES_MS: Final = 30 * MINUTE_MS
 """After closing; later than that, a closed place is taken to be empty but for whom the doors count from then on."""
 _LEAVE_LATE_PACE: Final = 0.1
+_MOST_LATE: Final = 40
+"""People who may be thought to leave later than that; more are no staff that locks up."""
 
 
 class Marks:
@@ -70,7 +72,8 @@ class Marks:
         state.day_ends_ms = self._record.time.next_reset_ms(at_ms, state.reset_hour)
         emptied = state.emptied
         if state.left_late is not None:
-            state.remainder += _LEAVE_LATE_PACE * (max(state.left_late, AFTER_HOURS_MEAN) - state.remainder)
+            late = min(max(state.left_late, AFTER_HOURS_MEAN), _MOST_LATE)
+            state.remainder += _LEAVE_LATE_PACE * (late - state.remainder)
             state.left_late = None
         end = Known(0.0, 1.0) if emptied else None
         closure = Closure(state.day_start, end, at_ms, state.unseen, state.unseen_variance)
