@@ -97,6 +97,10 @@ def read_position(position: Any, place: Place) -> Floats:
     Raises:
         ShapeError: not numbers, or out of range.
     """
+    if isinstance(position, list) and len(position) == 2 and set(map(type, position)) <= _NUMBERS:
+        lon, lat = position
+        if -180 <= lon <= 180 and -90 <= lat <= 90:  # the common case, quickly
+            return np.array(position, np.float64)
     first: Floats = _numbers([position], place)[0]
     return first
 

@@ -28,6 +28,7 @@ MAX_POSITIONS = 50_000
 MAX_RINGS = 1_000
 """Of one shape, holes included."""
 MAX_RADIUS_M = 100_000.0
+WOUND = "wound the wrong way round; outer rings go counter-clockwise, holes clockwise"
 _CIRCLE_CORNERS = 256
 
 
@@ -154,7 +155,7 @@ def _parts(polygons: Any, kind: str, faults: list[Fault]) -> list[list[Floats]]:
             place = Place(polygon, index, faults)
             ring = read_ring(positions, place)
             if signed_area(ring) * (-1 if index else 1) < 0:
-                place.note("wound the wrong way round; outer rings go counter-clockwise, holes clockwise")
+                place.note(WOUND)
             parts[-1].append(ring)
     return parts
 
