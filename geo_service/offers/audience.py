@@ -12,6 +12,7 @@ with a `mock` rule decides for itself, and `"mock": true` beside the rule lets s
 """
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -118,13 +119,26 @@ class Audience(NamedTuple):
     takes_mock: bool
 
 
-class Person(NamedTuple):
+class Person:
     """Who is asked about, where, and when."""
 
-    facts: Facts
-    crossing: Crossing
-    store: Store
-    now_ms: int
+    __slots__ = ("_metres", "crossing", "facts", "now_ms", "segments", "store")
+
+    def __init__(self, facts: Facts, crossing: Crossing, store: Store, now_ms: int) -> None:
+        self.facts = facts
+        self.crossing = crossing
+        self.store = store
+        self.now_ms = now_ms
+        self.segments = frozenset(facts.segments)
+        self._metres: int | None = None
+
+    @property
+    def metres(self) -> int | None:
+        """To the store's point; None where nobody knows where the phone was."""
+        crossing, store = self.crossing, self.store
+        if self._metres is None and crossing.lat is not None and crossing.lon is not None:
+            self._metres = round(metres_between(crossing.lat, crossing.lon, store.lat, store.lon))
+        return self._metres
 
 
 def read_audience(document: dict[str, Any]) -> Audience:
@@ -196,61 +210,41 @@ def why_not(audience: Audience, person: Person) -> str | None:
 
 
 def _why_not(rule: Rule, person: Person) -> str | None:
-    match rule:
-        case All():
-            return next((reason for part in rule.of if (reason := _why_not(part, person)) is not None), None)
-        case Any_():
-            reasons = []
-            for part in rule.of:
-                reason = _why_not(part, person)
-                if reason is None:
-                    return None
-                reasons.append(reason)
-            return "none of: " + "; ".join(reasons)
-        case Not():
-            return None if _why_not(rule.of, person) is not None else f"meant for others than {_named(rule.of)}"
-        case _:
-            return _leaf(rule, person)
+    return _CHECKS[type(rule)](rule, person)
 
 
-def _named(rule: Rule) -> str:
-    return msgspec.json.encode(rule).decode()
-
-
-def _leaf(rule: Rule, person: Person) -> str | None:
-    facts = person.facts
-    match rule:
-        case Segment():
-            return None if set(rule.any_of) & set(facts.segments) else f"in no segment of {', '.join(rule.any_of)}"
-        case Visits():
-            return _between("visits", _count(facts, rule.where), rule.at_least, rule.at_most)
-        case LastVisit():
-            return _last_visit(rule, person)
-        case Affinity():
-            share = affinity(facts.affinities, [rule.category])
-            return (
-                None if share >= rule.at_least else f"affinity to {rule.category} is {share:.2f}, not {rule.at_least:g}"
-            )
-        case Order():
-            return _order(rule, facts)
-        case Distance():
-            return _distance(rule, person)
-        case Language():
-            return None if speaks(facts.language, rule.any_of) else f"language is {facts.language or 'not known'}"
-        case _:
-            return None if person.crossing.mock else "the phone's location is not simulated"
-
-
-def _count(facts: Facts, where: Where) -> int:
-    return facts.visits_here if where == "here" else facts.visits
-
-
-def _between(what: str, value: float, low: float | None, high: float | None) -> str | None:
-    if low is not None and value < low:
-        return f"{what}: {value:g}, at least {low:g} wanted"
-    if high is not None and value > high:
-        return f"{what}: {value:g}, at most {high:g} wanted"
+def _all(rule: All, person: Person) -> str | None:
+    for part in rule.of:
+        reason = _CHECKS[type(part)](part, person)
+        if reason is not None:
+            return reason
     return None
+
+
+def _any(rule: Any_, person: Person) -> str | None:
+    reasons = []
+    for part in rule.of:
+        reason = _CHECKS[type(part)](part, person)
+        if reason is None:
+            return None
+        reasons.append(reason)
+    return "none of: " + "; ".join(reasons)
+
+
+def _not(rule: Not, person: Person) -> str | None:
+    if _why_not(rule.of, person) is not None:
+        return None
+    return f"meant for others than {msgspec.json.encode(rule.of).decode()}"
+
+
+def _segment(rule: Segment, person: Person) -> str | None:
+    return f"in no segment of {', '.join(rule.any_of)}" if person.segments.isdisjoint(rule.any_of) else None
+
+
+def _visits(rule: Visits, person: Person) -> str | None:
+    facts = person.facts
+    count = facts.visits_here if rule.where == "here" else facts.visits
+    return _between("visits", count, rule.at_least, rule.at_most)
 
 
 def _last_visit(rule: LastVisit, person: Person) -> str | None:
@@ -261,18 +255,53 @@ def _last_visit(rule: LastVisit, person: Person) -> str | None:
     return _between("seconds since the last visit", (person.now_ms - at_ms) // 1000, rule.longer_ago_s, rule.within_s)
 
 
-def _order(rule: Order, facts: Facts) -> str | None:
-    state = "ready" if facts.order == "became_ready" else facts.order
+def _affinity(rule: Affinity, person: Person) -> str | None:
+    share = affinity(person.facts.affinities, [rule.category])
+    return None if share >= rule.at_least else f"affinity to {rule.category} is {share:.2f}, not {rule.at_least:g}"
+
+
+def _order(rule: Order, person: Person) -> str | None:
+    state = "ready" if person.facts.order == "became_ready" else person.facts.order
     holds = state != "none" if rule.is_ == "any" else state == rule.is_
     return None if holds else f"order in flight here: {state}"
 
 
 def _distance(rule: Distance, person: Person) -> str | None:
-    crossing, store = person.crossing, person.store
-    if crossing.lat is None or crossing.lon is None:
+    if person.metres is None:
         return "how far away the phone was is not known"
-    metres = round(metres_between(crossing.lat, crossing.lon, store.lat, store.lon))
-    return _between("metres to the store", metres, rule.at_least_m, rule.at_most_m)
+    return _between("metres to the store", person.metres, rule.at_least_m, rule.at_most_m)
+
+
+def _language(rule: Language, person: Person) -> str | None:
+    language = person.facts.language
+    return None if speaks(language, rule.any_of) else f"language is {language or 'not known'}"
+
+
+def _mock(_: Mock, person: Person) -> str | None:
+    return None if person.crossing.mock else "the phone's location is not simulated"
+
+
+def _between(what: str, value: float, low: float | None, high: float | None) -> str | None:
+    if low is not None and value < low:
+        return f"{what}: {value:g}, at least {low:g} wanted"
+    if high is not None and value > high:
+        return f"{what}: {value:g}, at most {high:g} wanted"
+    return None
+
+
+_CHECKS: dict[object, Callable[[Any, Person], str | None]] = {
+    All: _all,
+    Any_: _any,
+    Not: _not,
+    Segment: _segment,
+    Visits: _visits,
+    LastVisit: _last_visit,
+    Affinity: _affinity,
+    Order: _order,
+    Distance: _distance,
+    Language: _language,
+    Mock: _mock,
+}
 
 
 def metres_between(lat: float, lon: float, other_lat: float, other_lon: float) -> float:

@@ -7,7 +7,7 @@ what is decided; what is kept between calls (whether it is open, and until when)
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from geo_service.catalogue.documents import Campaign, Policy, Product, StockLevel, Store
+from geo_service.catalogue.documents import Campaign, Caps, Policy, Product, StockLevel, Store
 from geo_service.catalogue.hours import Hours, local_day
 from geo_service.flow.ledger import Claim
 from geo_service.offers.audience import Audience, Person, read_audience, why_not
@@ -57,18 +57,77 @@ class Terms:
         self.margin = NEUTRAL_MARGIN if campaign.margin is None else campaign.margin
 
 
+class StoreRules:
+    """What binds every campaign in a store: its hours, and the policies that concern it."""
+
+    def __init__(self, store: Store, policies: Iterable[Policy]) -> None:
+        """Of all policies, those that concern the store are taken."""
+        self.store = store
+        self._policies = [policy for policy in policies if concerns(policy, store)]
+        self._hours = None if store.hours is None else OpenHours(store.hours, store.timezone)
+        self._quiet = [OpenHours(policy.quiet, store.timezone) for policy in self._policies if policy.quiet is not None]
+        self._day, self._day_hour = "", -1
+        self._claimed: tuple[str, int, list[Claim]] = ("", -1, [])
+
+    def closed(self, now_ms: int) -> str | None:
+        """Why nobody is spoken to now; None if they are."""
+        if self._hours is not None and not self._hours.is_open(now_ms):
+            return "the store is closed"
+        if any(quiet.is_open(now_ms) for quiet in self._quiet):
+            return "quiet hours"
+        return None
+
+    def day(self, now_ms: int) -> str:
+        """The store's local day; it begins on a quarter of an hour everywhere."""
+        quarter = now_ms // 900_000
+        if quarter != self._day_hour:
+            self._day, self._day_hour = local_day(now_ms, self.store.timezone).isoformat(), quarter
+        return self._day
+
+    def claims(self, device: str, now_ms: int) -> list[Claim]:
+        """What one offer of whichever campaign takes of the policies' caps."""
+        if not self._policies:
+            return []
+        if self._claimed[:2] != (device, now_ms):
+            found = [claim for policy in self._policies for claim in self._claims(policy, device, now_ms)]
+            self._claimed = (device, now_ms, found)
+        return self._claimed[2]
+
+    def _claims(self, policy: Policy, device: str, now_ms: int) -> list[Claim]:
+        caps, name, claims = policy.caps, f"policy:{policy.id}:{device}", []
+        if caps.per_device_day is not None:
+            counter = f"{name}:{self.day(now_ms)}:policy.per_device_day"
+            claims.append(Claim(counter, 1, caps.per_device_day, _TWO_DAYS_MS))
+        if gap_ms := round((caps.min_gap_s or 0) * 1000):
+            claims.append(Claim(f"{name}:gap:policy.min_gap_s", 1, 1, gap_ms))
+        return claims
+
+
 class Placement:
     """A campaign in one of its stores."""
 
-    def __init__(self, terms: Terms, store: Store, store_hours: OpenHours | None, policies: Iterable[Policy]) -> None:
-        """`policies`: those that bind this store."""
-        campaign = terms.campaign
+    def __init__(self, terms: Terms, rules: StoreRules) -> None:
+        """The campaign of these terms in the store of these rules."""
+        campaign, store = terms.campaign, rules.store
         self.terms, self.campaign, self.store = terms, campaign, store
+        self._rules = rules
         self._hours = None if campaign.hours is None else OpenHours(campaign.hours, store.timezone)
-        self._store_hours = store_hours
-        self._policies = list(policies)
-        self._quiet = [OpenHours(policy.quiet, store.timezone) for policy in self._policies if policy.quiet is not None]
         self._stock_keys = [f"{store.id}/{sku}" for sku in campaign.skus]
+        self._name = f"cap:{campaign.id}"
+        self._gap_ms = round((campaign.caps.min_gap_s or 0) * 1000)
+        self._good_ms = round(campaign.expires_s * 1000)
+        self._fixed = self._claims_of_all(campaign.caps)
+
+    def _claims_of_all(self, caps: Caps) -> list[Claim]:
+        """What is the same for everybody, at any time."""
+        claims = []
+        if caps.per_store is not None:
+            claims.append(Claim(f"{self._name}:store:{self.store.id}:per_store", 1, caps.per_store))
+        if caps.total is not None:
+            claims.append(Claim(f"{self._name}:total", 1, caps.total))
+        if caps.budget is not None and self.terms.cost:
+            claims.append(Claim(f"{self._name}:budget", self.terms.cost, caps.budget))
+        return claims
 
     def is_triggered(self, crossing: Crossing) -> bool:
         """Whether a crossing of the right role and type is enough of one."""
@@ -95,11 +154,7 @@ class Placement:
         """Why it is not the hour for it: the campaign's own hours, the store's, then quiet hours; None if it is."""
         if self._hours is not None and not self._hours.is_open(now_ms):
             return "outside the campaign's hours"
-        if self._store_hours is not None and not self._store_hours.is_open(now_ms):
-            return "the store is closed"
-        if any(quiet.is_open(now_ms) for quiet in self._quiet):
-            return "quiet hours"
-        return None
+        return self._rules.closed(now_ms)
 
     def not_meant(self, person: Person) -> str | None:
         """Why this person is not in the audience; None if they are."""
@@ -114,39 +169,18 @@ class Placement:
 
     def claims(self, device: str, now_ms: int) -> list[Claim]:
         """What one offer takes of the caps; each counter's last part names the cap."""
-        campaign, store = self.campaign, self.store
-        caps, name = campaign.caps, f"cap:{campaign.id}"
-        claims = []
+        campaign, name = self.campaign, self._name
+        caps, claims = campaign.caps, self._fixed.copy()
         if caps.per_device is not None:
             claims.append(Claim(f"{name}:device:{device}:per_device", 1, caps.per_device))
-        if gap_ms := round((caps.min_gap_s or 0) * 1000):
-            claims.append(Claim(f"{name}:gap:{device}:min_gap_s", 1, 1, forget_after_ms=gap_ms))
-        if caps.per_store is not None:
-            claims.append(Claim(f"{name}:store:{store.id}:per_store", 1, caps.per_store))
+        if self._gap_ms:
+            claims.append(Claim(f"{name}:gap:{device}:min_gap_s", 1, 1, self._gap_ms))
         if caps.per_day is not None:
-            day = local_day(now_ms, store.timezone).isoformat()
-            claims.append(Claim(f"{name}:{day}:per_day", 1, caps.per_day, forget_after_ms=_TWO_DAYS_MS))
-        if caps.total is not None:
-            claims.append(Claim(f"{name}:total", 1, caps.total))
-        if caps.budget is not None and self.terms.cost:
-            claims.append(Claim(f"{name}:budget", self.terms.cost, caps.budget))
+            claims.append(Claim(f"{name}:{self._rules.day(now_ms)}:per_day", 1, caps.per_day, _TWO_DAYS_MS))
         if campaign.exclusive is not None:
-            good_ms = round(campaign.expires_s * 1000)
-            claims.append(Claim(f"exclusive:{campaign.exclusive}:{device}:exclusive", 1, 1, forget_after_ms=good_ms))
-        for policy in self._policies:
-            claims += _policy_claims(policy, store, device, now_ms)
+            claims.append(Claim(f"exclusive:{campaign.exclusive}:{device}:exclusive", 1, 1, self._good_ms))
+        claims += self._rules.claims(device, now_ms)
         return claims
-
-
-def _policy_claims(policy: Policy, store: Store, device: str, now_ms: int) -> list[Claim]:
-    caps, name, claims = policy.caps, f"policy:{policy.id}:{device}", []
-    if caps.per_device_day is not None:
-        day = local_day(now_ms, store.timezone).isoformat()
-        limit = caps.per_device_day
-        claims.append(Claim(f"{name}:{day}:policy.per_device_day", 1, limit, forget_after_ms=_TWO_DAYS_MS))
-    if gap_ms := round((caps.min_gap_s or 0) * 1000):
-        claims.append(Claim(f"{name}:gap:policy.min_gap_s", 1, 1, forget_after_ms=gap_ms))
-    return claims
 
 
 def concerns(document: Campaign | Policy, store: Store) -> bool:

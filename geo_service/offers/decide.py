@@ -95,12 +95,12 @@ class Decisions(NamedTuple):
 
 def plan(crossing: Crossing, world: World, now_ms: int) -> Plan:
     """Judge the campaigns that a crossing triggers. Pure."""
-    crowding = crowding_of([] if world.occupancy is None else [world.occupancy.rate])
-    options = [
-        _option(placement, crossing, world, crowding, now_ms)
-        for placement in world.placements
-        if placement.campaign.state != "draft" and placement.is_triggered(crossing)
-    ]
+    options: list[Option] = []
+    person, crowding = None, crowding_of(None if world.occupancy is None else world.occupancy.rate)
+    for placement in world.placements:
+        if placement.campaign.state != "draft" and placement.is_triggered(crossing):
+            person = person or Person(world.facts, crossing, placement.store, now_ms)
+            options.append(_option(placement, person, world, crowding))
     options.sort(key=_rank)
     return Plan(crossing, world, options)
 
@@ -110,8 +110,9 @@ def _rank(option: Option) -> tuple[int, float, str]:
     return -campaign.priority, -(option.worth.expected if option.worth is not None else 0.0), campaign.id
 
 
-def _option(placement: Placement, crossing: Crossing, world: World, crowding: float, now_ms: int) -> Option:
-    withheld = _refuse(placement, crossing, world, now_ms)
+def _option(placement: Placement, person: Person, world: World, crowding: float) -> Option:
+    crossing, now_ms = person.crossing, person.now_ms
+    withheld = _refuse(placement, person, world)
     if withheld is not None and withheld[0] not in AFTER_CAPS:
         return Option(placement, withheld, [], None, {})
     claims = placement.claims(crossing.device, now_ms)
@@ -129,17 +130,18 @@ def _option(placement: Placement, crossing: Crossing, world: World, crowding: fl
 _UNKNOWN = Acceptance()
 
 
-def _refuse(placement: Placement, crossing: Crossing, world: World, now_ms: int) -> Withheld | None:
+def _refuse(placement: Placement, person: Person, world: World) -> Withheld | None:
     """The first question whose answer is no, caps and pacing aside."""
+    now_ms = person.now_ms
     if not world.facts.agrees:
         return "consent", "this person has not agreed to offers"
-    if now_ms - millis(crossing.time) > FRESH_MS:
+    if now_ms - millis(person.crossing.time) > FRESH_MS:
         return "fresh", "the phone was there too long ago"
     if (reason := placement.not_live(now_ms)) is not None:
         return "live", reason
     if (reason := placement.outside_hours(now_ms)) is not None:
         return "hours", reason
-    if (reason := placement.not_meant(Person(world.facts, crossing, placement.store, now_ms))) is not None:
+    if (reason := placement.not_meant(person)) is not None:
         return "audience", reason
     if (reason := placement.out_of_stock(world.stock)) is not None:
         return "stock", reason

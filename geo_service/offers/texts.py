@@ -17,6 +17,8 @@ def words_of(campaign: Campaign, language: str | None) -> Said:
     """`fi-FI` is served by `fi-FI`, else by `fi` (RFC 4647, lookup), else by the campaign's own language, else by whatever
     it has first; a campaign without texts says its name.
     """
+    if not campaign.texts:
+        return Said(campaign.name, None, None)
     by_tag = {tag.lower(): tag for tag in campaign.texts}
     for wanted in (language, campaign.language):
         tag = (wanted or "").lower()
@@ -24,8 +26,7 @@ def words_of(campaign: Campaign, language: str | None) -> Said:
             if tag in by_tag:
                 return _said(campaign, by_tag[tag])
             tag = tag.rpartition("-")[0]
-    first = next(iter(campaign.texts), None)
-    return Said(campaign.name, None, None) if first is None else _said(campaign, first)
+    return _said(campaign, next(iter(campaign.texts)))
 
 
 def _said(campaign: Campaign, tag: str) -> Said:
