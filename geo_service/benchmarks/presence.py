@@ -107,8 +107,7 @@ def _large(found: dict[str, Any], devices: int, progress: Progress) -> None:
         documents = city(fences)
         while some := list(islice(documents, 1000)):
             began = time.process_time()
-            for document in some:
-                presence.put_fence(document, _NOW_MS)
+            presence.put_fences(some, _NOW_MS)
             seconds += time.process_time() - began
         progress(f"{fences} fences loaded in {seconds:.1f} s")
         walkers = Walkers(devices, half_side_m(fences))
