@@ -7,6 +7,7 @@ crossings of one entry, or an entry that is folded again after a crash, cannot i
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, Self
 
@@ -22,7 +23,7 @@ from geo_service.offers.decide import Paced
 from occupancy.day import Flows
 from occupancy.estimate import Status
 from occupancy.pacing import MINUTE_MS, Pacer
-from occupancy.pacing_words import Commitment, Override, Verdict
+from occupancy.pacing_words import Action, Commitment, Override, Verdict
 from sensors.instants import instant
 
 WALKING_M_S: Final = 1.2
@@ -37,25 +38,45 @@ KEPT_OVERRIDES: Final = 50
 _INSIDE: Final = frozenset(("store", "zone", "curbside"))
 
 
-class PacingValue(msgspec.Struct, frozen=True):
-    """What stands at `pacing:{store}` for whoever asks."""
+class Decided(msgspec.Struct, frozen=True):
+    """What a manager decided about pacing."""
+
+    action: Action
+    by: str
+    since: datetime
+    until: datetime | None
+    """null: until somebody says otherwise."""
+    ceiling: int | None
+
+
+class Ahead(msgspec.Struct, frozen=True):
+    """People inside in so many minutes, should nobody else be invited."""
+
+    minutes: int
+    mean: float
+    sigma: float
+
+
+class Pacing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a store's pacing stands."""
 
     store: str
-    time: Any
+    time: datetime
     capacity: int
     admits: bool
     """Whether somebody ten minutes away would be invited now."""
     reason: str
     evidence: dict[str, Any]
     in_flight: int
-    outlook: list[dict[str, float]]
-    """Minutes ahead, mean and sigma of the people inside, should nobody else be invited."""
+    """Invitations whose shoppers may still come."""
+    outlook: list[Ahead]
     target_minutes: float
     overshoot_minutes: float | None
     """Mean of the past days on which pacing mattered."""
-    override: Override | None
-    overrides: list[Override]
-    """The last ones, newest first."""
+    override: Decided | None
+    """The one that holds."""
+    overrides: list[Decided]
+    """The last fifty, newest first."""
 
 
 class Pacers:
@@ -215,10 +236,10 @@ class Pacers:
             del self._changed[store_id]
         return values
 
-    def _value(self, store_id: str, pacer: Pacer, now_ms: int) -> PacingValue:
+    def _value(self, store_id: str, pacer: Pacer, now_ms: int) -> Pacing:
         verdict = pacer.preview(now_ms, USUAL_ETA_S)
-        evidence = verdict.evidence
-        return PacingValue(
+        evidence, override = verdict.evidence, pacer.overridden_at(now_ms)
+        return Pacing(
             store=store_id,
             time=instant(now_ms),
             capacity=pacer.capacity,
@@ -226,14 +247,11 @@ class Pacers:
             reason=verdict.reason,
             evidence={} if evidence is None else evidence.as_dict(),
             in_flight=pacer.in_flight,
-            outlook=[
-                {"minutes": minutes, "mean": round(mean, 1), "sigma": round(sigma, 1)}
-                for minutes, mean, sigma in pacer.outlook(now_ms)
-            ],
+            outlook=[Ahead(minutes, round(mean, 1), round(sigma, 1)) for minutes, mean, sigma in pacer.outlook(now_ms)],
             target_minutes=pacer.target.minutes,
             overshoot_minutes=None if pacer.target.past is None else round(pacer.target.past, 1),
-            override=pacer.overridden_at(now_ms),
-            overrides=self._overrides.get(store_id, []),
+            override=None if override is None else _decided(override),
+            overrides=[_decided(each) for each in self._overrides.get(store_id, [])],
         )
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
@@ -263,8 +281,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def pacing_name(store_id: str) -> str:
-    """The current value of a store's pacing: JSON of `PacingValue`."""
+    """The current value of a store's pacing: JSON of `Pacing`."""
     return f"pacing:{store_id}"
+
+
+def _decided(override: Override) -> Decided:
+    until = None if override.until_ms is None else instant(override.until_ms)
+    return Decided(override.action, override.by, instant(override.since_ms), until, override.ceiling)
 
 
 def fingerprint(device: str, store_id: str) -> str:
