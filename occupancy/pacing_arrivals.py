@@ -28,11 +28,14 @@ _FIRST_EXCESS: Final = 0.03
 _LEAST_EXCESS: Final = 0.006
 _EXCESS_PACE: Final = 0.07
 _LEAST_FORECAST: Final = 5.0
-_STRANGE_DAY: Final = 0.35
-"""The same while nothing typical is known."""
+_STRANGE_DAY: Final = 0.25
+"""How far arrivals may drift within an hour while nothing typical is known, relatively, one standard deviation."""
 _UNKNOWN_MEMORY_MINUTES: Final = 20.0
 _REST_MINUTES: Final = 10.0
 """Minutes of counting that outweigh the assumption that as many come as leave."""
+_REST_ERROR: Final = 0.3
+"""How far that assumption is off, relatively, one standard deviation."""
+_FEW: Final = 5.0
 
 
 class _State(msgspec.Struct):
@@ -144,8 +147,10 @@ class Organic:
         """
         state = self._state
         if not self.known(minute_of_day):
-            lately = (max(state.rate, 0.0) + at_rest * _REST_MINUTES) / (state.weight + _REST_MINUTES)
-            error = np.sqrt(1 / max(state.rate, 1.0) + _STRANGE_DAY**2 * np.array(HORIZONS) / 60)
+            doubt = _REST_MINUTES / (state.weight + _REST_MINUTES)
+            lately = at_rest * doubt + max(state.rate, 0.0) / (state.weight + _REST_MINUTES)
+            chance = GROUPS / (lately * (state.weight + _REST_MINUTES) + _FEW)
+            error = np.sqrt((_REST_ERROR * doubt) ** 2 + chance + _STRANGE_DAY**2 * _HORIZONS / 60)
             return np.full(LONGEST, lately), error
         long = (max(state.came[1], 0.0) + _PRIOR_PEOPLE[1]) / (state.usual[1] + _PRIOR_PEOPLE[1])
         short = (max(state.came[0], 0.0) + _PRIOR_PEOPLE[0] * long) / (state.usual[0] + _PRIOR_PEOPLE[0])
