@@ -76,13 +76,13 @@ def inside_ahead(
         if emptied is not None and emptied(at_ms):
             made.append(Expected(at_ms, AFTER_HOURS_MEAN, 0.0, 1.0))
             continue
-        usual, spread = week.inside(at_ms, time), week.figure(SPREAD, time.hour_of_week(at_ms))
+        usual, hour = week.inside(at_ms, time), week.hour(at_ms, time)
         if usual is None or usual_now is None:
             continue
         still = math.exp(-lead * HOUR_MS / present.dwell_ms)
         mean = max(present.ratio * usual + still * (present.people - present.ratio * usual_now), 0.0)
-        chance = spread + present.scatter * mean  # an hour's mean is quieter than an instant of it
-        learned = (_DAYS_DIFFER * mean) ** 2 / week.memory(time.hour_of_week(at_ms))
+        chance = week.figure(SPREAD, hour) + present.scatter * mean  # an hour's mean is quieter than an instant of it
+        learned = (_DAYS_DIFFER * mean) ** 2 / week.memory(hour)
         variance = still**2 * present.variance + (1 - still**2) * (chance + learned)
         variance += usual**2 * present.ratio_variance
         reach = _Z90 * math.sqrt(variance)

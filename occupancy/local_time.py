@@ -19,10 +19,10 @@ class LocalTime:
         self.timezone = timezone
         self.holidays = frozenset(holidays)
         self._zone = ZoneInfo(timezone)
-        self._cached: tuple[int, int, int, bool] = (-1, 0, 0, False)
+        self._cached: tuple[int, int, int, bool, int] = (-1, 0, 0, False, 0)
 
-    def _at(self, at_ms: int) -> tuple[int, int, int, bool]:
-        """The quarter of an hour, with its hour of the week, half-hour of the day and whether it is a holiday.
+    def _at(self, at_ms: int) -> tuple[int, int, int, bool, int]:
+        """The quarter of an hour: its hour of the week, half-hour of the day, whether it is a holiday, hour of the calendar's week.
 
         No offset from UTC changes within a quarter of an hour.
         """
@@ -31,12 +31,17 @@ class LocalTime:
             local = datetime.fromtimestamp(quarter * 900, self._zone)
             holiday = local.date() in self.holidays
             weekday = _SUNDAY if holiday else local.weekday()
-            self._cached = quarter, weekday * 24 + local.hour, local.hour * 2 + local.minute // 30, holiday
+            half_hour = local.hour * 2 + local.minute // 30
+            self._cached = quarter, weekday * 24 + local.hour, half_hour, holiday, local.weekday() * 24 + local.hour
         return self._cached
 
     def hour_of_week(self, at_ms: int) -> int:
         """0 = Monday 00:00 to 01:00; an hour comes twice when clocks go back, and one is missing when they go forward."""
         return self._at(at_ms)[1]
+
+    def hour_of_calendar_week(self, at_ms: int) -> int:
+        """The same by the calendar alone, holiday or not."""
+        return self._at(at_ms)[4]
 
     def half_hour_of_day(self, at_ms: int) -> int:
         """0 = 00:00 to 00:30."""

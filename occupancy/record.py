@@ -81,7 +81,7 @@ class Record:
 
     def rates(self, source: Source, at_ms: int) -> Rates:
         """A door's usual rates: this hour of the typical week, by today's ratio and the door's share; else as lately."""
-        hour = self.time.hour_of_week(at_ms)
+        hour = self.week.hour(at_ms, self.time)
         if not (self.week.knows(hour) and source.in_share and source.out_share):
             return Rates(source.ins_per_ms, source.outs_per_ms)
         scale = self.ratio(at_ms) / HOUR_MS

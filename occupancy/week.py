@@ -42,6 +42,11 @@ class Week:
             self.rows[row, hour] += np.float32(pace * (value - float(self.rows[row, hour])))
         self.weeks[hour] = min(seen + 1, 255)
 
+    def hour(self, at_ms: int, time: LocalTime) -> int:
+        """The hour of the week by whose habits an instant goes: a holiday's are Sunday's, where the place is known on Sundays."""
+        hour = time.hour_of_week(at_ms)
+        return hour if self.knows(hour) or not time.is_holiday(at_ms) else time.hour_of_calendar_week(at_ms)
+
     def knows(self, hour: int) -> bool:
         """Whether this hour has been learned at all."""
         return bool(self.weeks[hour])
@@ -58,7 +63,7 @@ class Week:
         """Typical people inside at an instant, between the middles of two hours; None where either is not known."""
         middle = time.hour_start_ms(at_ms) + HOUR_MS // 2
         before = middle if at_ms >= middle else middle - HOUR_MS
-        hours = time.hour_of_week(before), time.hour_of_week(before + HOUR_MS)
+        hours = self.hour(before, time), self.hour(before + HOUR_MS, time)
         if not all(self.knows(hour) for hour in hours):
             return None
         share = (at_ms - before) / HOUR_MS
@@ -77,7 +82,7 @@ class Week:
         total, at_ms = 0.0, since_ms
         while at_ms < until_ms:
             end_ms = min(time.hour_start_ms(at_ms) + HOUR_MS, until_ms)
-            total += self.figure(INS, time.hour_of_week(at_ms)) * (end_ms - at_ms) / HOUR_MS
+            total += self.figure(INS, self.hour(at_ms, time)) * (end_ms - at_ms) / HOUR_MS
             at_ms = end_ms
         return total
 

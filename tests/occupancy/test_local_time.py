@@ -31,6 +31,7 @@ def test_a_holiday_keeps_sundays_hours():
     eve = ms("Europe/Helsinki", 2025, 12, 24, 15)
     assert time.is_holiday(eve)
     assert time.hour_of_week(eve) == 6 * 24 + 15
+    assert time.hour_of_calendar_week(eve) == 2 * 24 + 15
     assert time.hour_of_week(eve - 24 * HOUR_MS) == 1 * 24 + 15
 
 
