@@ -36,7 +36,7 @@ from geo_service.storage.redis_ledger import RedisLedger
 from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.worker_counts import WorkerCounts
 from geo_service.wiring_offers import LiveCoupons, faring, keeping, rules_of
-from geo_service.wiring_people import border_of, webhook_roles
+from geo_service.wiring_people import border_of, people_roles, webhook_roles
 
 _log = structlog.get_logger(__name__)
 SENSOR_TOPICS = "geo/v1/sensor/+"
@@ -191,8 +191,9 @@ def run_worker(settings: Settings) -> None:
     roles.start("directory", directory.run)
     if waypoints is not None:
         roles.start("waypoints", waypoints.run)
-    for name, role in webhook_roles(client, log, settings, now_ms, counts.add):
-        roles.start(name, role)
+    for roles_of in (webhook_roles, people_roles):
+        for name, role in roles_of(client, log, settings, now_ms, counts.add):
+            roles.start(name, role)
     roles.start("counts", _counting(WorkerCounts(client, keys=keys), counts, reader))
     roles.wait()
 

@@ -1,7 +1,9 @@
 """The API process: ports of `api/services.py` onto storage, and the server that runs until a signal says stop."""
 
+import threading
 from collections.abc import Iterator, Mapping
 
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -10,7 +12,7 @@ from geo_service.api.app import build_app
 from geo_service.api.places import LivePlaces
 from geo_service.api.server import server
 from geo_service.api.services import Accepted, Refused, Services, Webhooks
-from geo_service.errors import GeoServiceError
+from geo_service.errors import GeoServiceError, UnreachableError
 from geo_service.flow.ingest import Ingest
 from geo_service.settings import Settings
 from geo_service.storage.accounts import Accounts
@@ -26,7 +28,10 @@ from geo_service.storage.webhooks import WebhookEndpoints, WebhookQueues
 from geo_service.storage.worker_counts import WorkerCounts
 from geo_service.wiring import Counts, Directory, now_ms, require
 from geo_service.wiring_offers import LiveCoupons, LiveQuestions
-from geo_service.wiring_people import border_of, check_target
+from geo_service.wiring_people import border_of, check_target, people_of, retention_of
+
+_log = structlog.get_logger(__name__)
+_TRY_AGAIN_S = 10.0
 
 
 def run_api(settings: Settings) -> None:
@@ -38,9 +43,27 @@ def run_api(settings: Settings) -> None:
     registry = CollectorRegistry()
     app = build_app(services_of(settings, registry), registry=registry)
     serving = server(app, host=settings.host, port=settings.port)
+    stop = threading.Event()
+    _keep_retention(settings, stop)
     serving.run()
+    stop.set()
     if not serving.started:
         raise GeoServiceError(f"could not listen on {settings.host}:{settings.port}")
+
+
+def _keep_retention(settings: Settings, stop: threading.Event) -> None:
+    """Raw pings go after a day even where no worker runs any more."""
+    expire = retention_of(connect(require(settings.redis, "redis")), settings, now_ms, lambda _name, _number: None)
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                expire(stop)
+            except UnreachableError as error:
+                _log.warning("raw pings could not be looked through", reason=str(error))
+                stop.wait(_TRY_AGAIN_S)
+
+    threading.Thread(target=run, name="retention", daemon=True).start()
 
 
 def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
@@ -80,6 +103,7 @@ def services_of(settings: Settings, registry: CollectorRegistry) -> Services:
         coupons=LiveCoupons(client, log, settings, keys),
         # An answer takes longer than a request should wait for a Redis that hangs.
         questions=LiveQuestions(connect(url, retries=0, timeout_s=12.0), settings.partitions, keys),
+        people=people_of(client, settings, now_ms),
         webhooks=Webhooks(
             WebhookEndpoints(client, keys=keys), WebhookQueues(client, keys=keys), check_target(settings)
         ),

@@ -3,15 +3,23 @@
 import threading
 from collections.abc import Callable
 
+from geo_service.api.services import People
 from geo_service.delivery.webhook_targets import check_url
 from geo_service.delivery.webhooks import Sending, feed_queues
+from geo_service.flow.erasing import Erasing
 from geo_service.settings import Settings
 from geo_service.storage.connection import Client
 from geo_service.storage.consents import Consents, LiveBorder
+from geo_service.storage.erasures import Erasures
+from geo_service.storage.files import StoreFiles
 from geo_service.storage.keys import Keys
+from geo_service.storage.people import PersonalData
+from geo_service.storage.positions import Positions
 from geo_service.storage.redis_log import RedisLog
+from geo_service.storage.retention import PingRetention
 from geo_service.storage.webhooks import READER, WebhookEndpoints, WebhookQueues
 
+_RETENTION_S = 60.0
 Role = Callable[[threading.Event], None]
 Count = Callable[[str, int], None]
 
@@ -32,6 +40,48 @@ def webhook_roles(
 def border_of(client: Client, settings: Settings) -> LiveBorder:
     """What keeps pings out that may not be stored."""
     return LiveBorder(Consents(client, keys=Keys(settings.prefix)), assumed="location" in settings.assumed)
+
+
+def people_roles(
+    client: Client, log: RedisLog, settings: Settings, now_ms: Callable[[], int], count: Count
+) -> list[tuple[str, Role]]:
+    """What a worker runs so that people are erased when they ask, and raw pings after a day whether they ask or not."""
+    data = PersonalData(client, settings.partitions, keys=log.keys)
+    erasing = Erasing(
+        Erasures(client, now_ms, keys=log.keys),
+        log,
+        Positions(client, settings.partitions, keys=log.keys),
+        [data],
+        Consents(client, keys=log.keys),
+        data.forget_at_border,
+        StoreFiles(client).rewrite,
+        now_ms,
+        count,
+    )
+    return [("erasures", erasing.run), ("retention", retention_of(client, settings, now_ms, count))]
+
+
+def retention_of(client: Client, settings: Settings, now_ms: Callable[[], int], count: Count) -> Role:
+    """Deletes raw pings that are a day old. Worker and API both do: each may be what is left when the other is not."""
+    retention = PingRetention(client, settings.partitions, keys=Keys(settings.prefix))
+
+    def run(stop: threading.Event) -> None:
+        while True:
+            count("pings_expired", retention.expire(now_ms()))
+            if stop.wait(_RETENTION_S):
+                return
+
+    return run
+
+
+def people_of(client: Client, settings: Settings, now_ms: Callable[[], int]) -> People:
+    """What the API asks about people."""
+    keys = Keys(settings.prefix)
+    return People(
+        Erasures(client, now_ms, keys=keys),
+        PersonalData(client, settings.partitions, keys=keys),
+        Consents(client, keys=keys),
+    )
 
 
 def check_target(settings: Settings) -> Callable[[str], None]:

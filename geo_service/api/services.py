@@ -5,7 +5,7 @@ Methods may block (they talk to Redis or the log) and are called in worker threa
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,6 +15,8 @@ from geo_service.delivery.webhook_endpoints import Endpoint
 from geo_service.delivery.webhook_records import WebhookDelivery, WebhookFate, WebhookState
 from geo_service.flow.entries import EntryId
 from geo_service.offers.coupons import Once, Outcome, Till
+from geo_service.people.consents import Said
+from geo_service.people.erasure import Erasure
 from geo_service.principals import DeviceToken, Principal, Session
 
 
@@ -313,6 +315,46 @@ class Webhooks(NamedTuple):
     """Refuses a target that may not be one, with an InvalidInputError."""
 
 
+class Erasures(Protocol):
+    """Erasures of people."""
+
+    def request(self, person: str) -> str:
+        """Ask for one; its receipt."""
+        ...
+
+    def is_under_way(self, person: str) -> bool:
+        """Whether the person is being erased."""
+        ...
+
+    def find(self, person: str, receipt: str) -> Erasure | None:
+        """How far one has come."""
+        ...
+
+
+class PersonalData(Protocol):
+    """All that is kept about people."""
+
+    def export(self, person: str) -> Mapping[str, Sequence[Any]]:
+        """About one of them, by the name of the key that it is in."""
+        ...
+
+
+class Consents(Protocol):
+    """What people agreed to."""
+
+    def history(self, person: str) -> Sequence[Said]:
+        """Oldest first."""
+        ...
+
+
+class People(NamedTuple):
+    """All about people's rights."""
+
+    erasures: Erasures
+    data: PersonalData
+    consents: Consents
+
+
 Checks = Callable[[], Mapping[str, str | None]]
 """Readiness by name: None where it is well, else what is wrong."""
 
@@ -334,3 +376,4 @@ class Services:
     coupons: Coupons | None = None
     questions: Questions | None = None
     webhooks: Webhooks | None = None
+    people: People | None = None

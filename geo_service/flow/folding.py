@@ -15,7 +15,7 @@ import structlog
 from geo_service import outputs
 from geo_service.errors import GeoServiceError
 from geo_service.flow.alarms import alert_name
-from geo_service.flow.entries import START, Entry, EntryId, Tick
+from geo_service.flow.entries import START, Entry, EntryId, Forget, Tick
 from geo_service.flow.ledger import Ledger
 from geo_service.flow.log import Checkpoint, Commit, Log
 from geo_service.flow.partition import Partition, Rules
@@ -25,6 +25,8 @@ from geo_service.flow.previewing import encode as encode_reply
 _log = structlog.get_logger(__name__)
 READ_ENTRIES = 256
 TICK_S = 1.0
+FORGET_S = 1.0
+"""A checkpoint follows a person who is forgotten after so long."""
 QUESTIONS_S = 0.25
 """How often somebody who asks beside the log is heard."""
 # A checkpoint of a large state may take long: it never gets more than this share of the worker's time.
@@ -136,6 +138,9 @@ class Folding:
         to_commit: list[str] = []
         for entry in entries:
             step = partition.advance(entry)
+            if isinstance(entry.body, Forget):
+                # What the log still holds of them goes with the next checkpoint: soon, but once for many.
+                self._next_checkpoint = min(self._next_checkpoint, time.monotonic() + FORGET_S)
             for fate, pings in step.counts.items():
                 self._count(fate, pings)
             if step.handovers:

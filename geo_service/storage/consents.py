@@ -14,6 +14,7 @@ from redis.client import Pipeline
 
 from geo_service.flow.entries import Consent
 from geo_service.people.border import Answer, Border, Located
+from geo_service.people.consents import Said
 from geo_service.people.sensitive import SensitivePlaces
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import Keys
@@ -24,15 +25,6 @@ MOST_KEPT = 100
 LOOK_WITHIN_S = 4.0
 """A copy that has not looked for longer reads everything anew: what was forgotten may have left no trace by then."""
 _SLICE = 5000
-
-
-class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a person said once."""
-
-    at_ms: int
-    purposes: dict[str, bool]
-    version: str | None = None
-    """Of the text they saw."""
 
 
 _decode = msgspec.json.Decoder(list[Said]).decode

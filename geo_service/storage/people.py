@@ -1,0 +1,259 @@
+"""Everything that is kept about a person, found by walking every key that is declared `personal`: to tell it, or to erase it.
+
+A key that nobody has thought of here is walked like any other: whatever in it mentions the person is told, and taken out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from geo_service.flow.entries import Pings, decode_body
+from geo_service.people.state import kept_in_state
+from geo_service.people.traces import Trace, decoded, lines_about, plain
+from geo_service.pings.batch import PingBatch
+from geo_service.storage.connection import Client, reaching
+from geo_service.storage.keys import KEYS, Key, Keys
+from geo_service.storage.outputs_rewrite import rewrite_outputs
+from geo_service.storage.scripts import Script
+
+_CHUNK = 500
+_PART = re.compile(r"<(\w+)>")
+_TOLD = frozenset(("mention", "fold", "rewrite", "ledger", "border"))
+
+
+class Found(NamedTuple):
+    """One mention: what to take out of a key (None: all of it), and what it says."""
+
+    what: Any
+    content: Any
+
+
+class PersonalData:
+    """Every method raises UnreachableError once the client's retries are used up."""
+
+    def __init__(self, client: Client, partitions: int, *, keys: Keys | None = None) -> None:
+        """Sends nothing."""
+        self._client = client
+        self._keys = keys or Keys()
+        self._partitions = partitions
+        self._forget = Script("ledger_forget")
+        shapes = (f"(?P<{key.name}>{_shape(key)})" for key in KEYS)
+        self._declared = re.compile("|".join(shapes), re.DOTALL)
+        self._by_name = {key.name: key for key in KEYS}
+
+    # --- walking -----------------------------------------------------------------------------------------------------
+
+    def personal_keys(self, goes: Iterable[str]) -> Iterator[tuple[Key, str, list[str]]]:
+        """Every key there is that is declared personal and goes so: declaration, key, and what varies in its name."""
+        wanted, prefix = frozenset(goes), self._keys.prefix
+        for raw in self._client.scan_iter(match=f"{prefix}*", count=1000):
+            name = raw.decode("utf-8", "surrogateescape")
+            matched = self._declared.fullmatch(name, len(prefix))
+            declaration = self._by_name[matched.lastgroup or ""] if matched else None
+            if matched is None or declaration is None or not declaration.personal or declaration.goes not in wanted:
+                continue
+            inner = re.fullmatch(_shape(declaration, named=True), name[len(prefix) :], re.DOTALL)
+            parts = [value for part, value in (inner.groupdict() if inner else {}).items() if part != "partition"]
+            yield declaration, name, parts
+
+    def _found(self, declaration: Key, key: str, parts: Sequence[str], trace: Trace) -> Iterator[Found]:
+        """What in a key mentions the person."""
+        if any(trace.is_in_name(part) for part in parts):
+            yield Found(None, self._whole_of(declaration.kind, key))
+        elif declaration.kind == "hash" and parts:
+            whole: Any = self._client.hgetall(key)
+            if any(trace.is_in(value) or trace.is_in_name(_text(name)) for name, value in whole.items()):
+                yield Found(None, whole)
+        elif declaration.kind == "stream":
+            for entry, fields in self._entries(key):
+                if any(trace.is_in(value) for value in fields.values()):
+                    yield Found(entry, fields)
+        else:
+            yield from self._found_in_members(declaration.kind, key, trace)
+
+    def _found_in_members(self, kind: str, key: str, trace: Trace) -> Iterator[Found]:
+        client: Any = self._client
+        if kind == "hash":
+            pairs = client.hscan_iter(key, count=_CHUNK)
+            yield from (
+                Found(name, {_text(name): value})
+                for name, value in pairs
+                if trace.is_in_name(_text(name)) or trace.is_in(value)
+            )
+        elif kind == "string":
+            value = client.get(key)
+            if value is not None and trace.is_in(value):
+                yield Found(None, value)
+        else:
+            members = client.zscan_iter(key, count=_CHUNK) if kind == "zset" else self._whole_of(kind, key)
+            for member in (member[0] if kind == "zset" else member for member in members):
+                if trace.is_in_name(_text(member)) or trace.is_in(member):
+                    yield Found(member, member)
+
+    def _whole_of(self, kind: str, key: str) -> Any:
+        client: Any = self._client
+        match kind:
+            case "hash":
+                return client.hgetall(key)
+            case "zset":
+                return client.zrange(key, 0, -1)
+            case "list":
+                return client.lrange(key, 0, -1)
+            case "set":
+                return list(client.smembers(key))
+            case "stream":
+                return [fields for _, fields in self._entries(key)]
+            case _:
+                return client.get(key)
+
+    def _entries(self, key: str) -> Iterator[tuple[bytes, Mapping[bytes, bytes]]]:
+        start = "-"
+        while True:
+            rows: Any = self._client.xrange(key, min=start, count=_CHUNK)
+            yield from rows
+            if len(rows) < _CHUNK:
+                return
+            start = f"({rows[-1][0].decode()}"
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def export(self, person: str) -> dict[str, list[Any]]:
+        """All that is kept about a person, by the name of the key that it is in; see `storage/keys.py`."""
+        trace = Trace(person)
+        told: dict[str, list[Any]] = {}
+        with reaching(self._client):
+            for declaration, key, parts in self.personal_keys(_TOLD):
+                found = list(self._told(declaration, key, parts, trace))
+                if found:
+                    told.setdefault(declaration.name, []).extend(found)
+        return dict(sorted(told.items()))
+
+    def _told(self, declaration: Key, key: str, parts: Sequence[str], trace: Trace) -> Iterator[Any]:
+        if declaration.name == "log":
+            for _, fields in self._entries(key):
+                yield from _told_of_entry(fields, trace)
+        elif declaration.kind == "hash" and declaration.goes == "fold":
+            state: Any = self._client.hget(key, "state")
+            yield from kept_in_state(state or b"", trace)
+        elif declaration.goes == "rewrite":
+            for _, fields in self._entries(key):
+                yield from lines_about(trace, fields.get(b"d", b""))
+        else:
+            yield from (plain(found.content) for found in self._found(declaration, key, parts, trace))
+
+    # --- erasing -----------------------------------------------------------------------------------------------------
+
+    def erase(self, person: str) -> Counter[str]:
+        """Take out what the fold does not: by the name of the key, how many fields, members, entries, keys or lines."""
+        trace, removed = Trace(person), Counter[str]()
+        with reaching(self._client):
+            for declaration, key, parts in list(self.personal_keys(("mention",))):
+                removed[declaration.name] += self._take_out(declaration, key, parts, trace)
+            removed["ledger_counters"] += self._erase_from_ledger(trace)
+            for partition in range(self._partitions):
+                removed["outputs"] += rewrite_outputs(self._client, self._keys, partition, trace)
+        return +removed
+
+    def _take_out(self, declaration: Key, key: str, parts: Sequence[str], trace: Trace) -> int:
+        client: Any = self._client
+        found = [found.what for found in self._found(declaration, key, parts, trace)]
+        if not found:
+            return 0
+        if None in found:
+            return int(client.unlink(key))
+        remove = {"hash": client.hdel, "zset": client.zrem, "set": client.srem, "stream": client.xdel}
+        if declaration.kind == "list":
+            return sum(client.lrem(key, 0, item) for item in found)
+        return sum(remove[declaration.kind](key, *found[at : at + _CHUNK]) for at in range(0, len(found), _CHUNK))
+
+    def _erase_from_ledger(self, trace: Trace) -> int:
+        client: Any = self._client
+        keys = [self._keys(name) for name in ("ledger_counters", "ledger_records", "ledger_due")]
+        counters = {
+            _text(name) for name, _ in client.hscan_iter(keys[0], count=_CHUNK) if trace.is_in_name(_text(name))
+        }
+        claiming, named = [], []
+        for name, packed in client.hscan_iter(keys[1], count=_CHUNK):
+            if trace.is_in_name(_text(name)):
+                named.append(name)
+            elif trace.may_be_in(packed):
+                mentioned = {text for text in _texts(decoded(packed)) if trace.is_in_name(text)}
+                if mentioned:
+                    counters |= mentioned
+                    claiming.append(_text(name))
+        if named:
+            client.hdel(keys[1], *named)
+            client.zrem(keys[2], *(b"r" + name for name in named))
+        if counters:
+            pack = msgspec.msgpack.encode
+            self._forget.run(self._client, keys, [pack(sorted(counters)), pack(claiming)])
+        return len(counters) + len(named)
+
+    def left(self, person: str) -> list[str]:
+        """The names of keys that still mention a person: none, once they are erased (but for the border's own)."""
+        trace, left = Trace(person), set()
+        with reaching(self._client):
+            for declaration, key, parts in self.personal_keys(("mention", "fold", "rewrite")):
+                if next(iter(self._told(declaration, key, parts, trace)), None) is not None:
+                    left.add(declaration.name)
+        return sorted(left)
+
+    def forget_at_border(self, person: str) -> None:
+        """Drop what tells copies of the border that there is nothing to know any more."""
+        with reaching(self._client):
+            self._client.zrem(self._keys("located_changed"), person)
+
+
+def _shape(declaration: Key, *, named: bool = False) -> str:
+    def part(found: re.Match[str]) -> str:
+        shape = r"\d+" if found[1] == "partition" else ".+"
+        return f"(?P<{found[1]}>{shape})" if named else shape
+
+    return _PART.sub(part, re.escape(declaration.pattern))
+
+
+def _told_of_entry(fields: Mapping[bytes, bytes], trace: Trace) -> Iterator[Any]:
+    """What one entry of the log says about a person."""
+    kind, data = fields[b"k"].decode(), fields[b"d"]
+    if not trace.may_be_in(data):
+        return
+    body = decode_body(kind, data)
+    if isinstance(body, Pings):
+        yield from ({"kind": "ping", **ping} for ping in _pings_of(body.batch, trace.person))
+        return
+    for path, content in trace.excerpts(msgspec.msgpack.decode(data)):
+        yield {"kind": kind, "part": path, "holds": content}
+
+
+def _pings_of(batch: PingBatch, person: str) -> Iterator[dict[str, Any]]:
+    for row, device in enumerate(batch.devices):
+        if device == person:
+            yield {
+                "time_ms": int(batch.time_ms[row]),
+                "lat": float(batch.lat[row]),
+                "lon": float(batch.lon[row]),
+                "accuracy_m": _number(batch.accuracy_m[row]),
+                "speed_mps": _number(batch.speed_mps[row]),
+                "heading_deg": _number(batch.heading_deg[row]),
+            }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value == value else None  # noqa: PLR0124 - nan
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bytes):
+        yield _text(value)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
