@@ -74,10 +74,9 @@ class Ingest:
         fixes: dict[str, tuple[float, float]] = {}
         take_ping = self._intake.take_ping
         for message in messages:
-            if message.topic.startswith(native.TOPIC):
-                if not message.retained and take_ping(message.topic, message.payload, taken):
-                    continue
-            elif message.qos:
+            if not message.retained and take_ping(message.topic, message.payload, taken):
+                continue
+            if message.qos and not message.topic.startswith(native.TOPIC):
                 checksum = crc32(message.payload, crc32(message.topic.encode()))
                 # Also of what came again: it still is unacknowledged.
                 counted.append((message.mid, checksum))

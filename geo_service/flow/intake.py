@@ -45,7 +45,6 @@ MAX_BATCH = 65_536
 """Pings of one entry at the most. Large, because backlogs of many phones are folded side by side, ping by ping."""
 HTTP = "http:"
 _KNOWN_DEVICES_BOUND = 500_000
-_NATIVE = len(native.TOPIC)
 
 
 class Problem(NamedTuple):
@@ -107,13 +106,17 @@ class Intake:
 
     def __init__(self, directory: SensorDirectory) -> None:
         self.directory = directory
-        self._known_devices: set[str] = set()
+        self._devices: dict[str, str] = {}
+        """By topic, once the id was found to be one. One look-up a ping, of a text that keeps its hash."""
         self._heartbeats = Heartbeats()
 
     def take_ping(self, topic: str, payload: bytes, taken: Taken) -> bool:
-        """Take a message of one usual ping of a known device, quickly; False leaves it to `take`. Not for retained ones."""
-        device = topic[_NATIVE:]
-        if device not in self._known_devices:
+        """Take a message of one usual ping of a known device, quickly; False leaves it, and all others, to `take`.
+
+        Not for retained ones.
+        """
+        device = self._devices.get(topic)
+        if device is None:
             return False
         row = native.usual_row(payload, device)
         if row is None:
@@ -135,10 +138,10 @@ class Intake:
     def _native(self, message: Message, device: str | None, taken: Taken) -> list[Problem]:
         if message.retained:
             raise InvalidInputError("a retained ping says where a phone was, not where it is; publish without retain")
-        if device is not None and device not in self._known_devices:
+        if device is not None and message.topic not in self._devices:
             require_id(device, "device")
-            if len(self._known_devices) < _KNOWN_DEVICES_BOUND:
-                self._known_devices.add(device)
+            if message.topic.startswith(native.TOPIC) and len(self._devices) < _KNOWN_DEVICES_BOUND:
+                self._devices[message.topic] = device
         _bound(message.payload)
         rows, refused = native.decode(message.payload, device)
         taken.rows.extend(rows)

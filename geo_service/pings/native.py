@@ -31,7 +31,6 @@ class Ping(msgspec.Struct, gc=False):
 _one = msgspec.json.Decoder(Ping)
 _all = msgspec.json.Decoder(list[Ping])
 _many = msgspec.json.Decoder(list[msgspec.Raw])
-_OBJECT = b"{"
 _BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -69,13 +68,10 @@ def usual_row(payload: bytes, device: str) -> Row | None:
 
     The way of nearly every ping there is: one call, no layers.
     """
-    if payload[:1] != _OBJECT:
-        return None
     try:
-        ping = _decode_one(payload)
+        return _usual(_decode_one(payload), device)
     except _BAD_JSON:
         return None
-    return _usual(ping, device)
 
 
 def _usual_rows(payload: bytes, device: str | None) -> list[Row] | None:
