@@ -89,6 +89,8 @@ class Pacers:
         self._taken: dict[str, tuple[int, int]] = {}
         """By store the minute, and how many were admitted in it."""
         self._overrides: dict[str, list[Override]] = {}
+        self._entered: set[str] = set()
+        """Who came in with the entry that is being folded."""
         self._shown_ms: dict[str, int] = {}
         self._changed: dict[str, None] = {}
 
@@ -121,7 +123,9 @@ class Pacers:
         if pacer is None or crossing.role != "store":
             return
         if crossing.type == "enter":
-            pacer.came(now_ms, fingerprint(crossing.device, crossing.store or ""))
+            visitor = fingerprint(crossing.device, crossing.store or "")
+            self._entered.add(visitor)
+            pacer.came(now_ms, visitor)
         elif crossing.type == "exit" and crossing.duration_s:
             pacer.visited(now_ms, now_ms - round(crossing.duration_s * 1000), crossing.duration_s / 60)
 
@@ -136,9 +140,10 @@ class Pacers:
             known = self._taken.get(offer.store, (minute, 0))
             self._taken[offer.store] = minute, (known[1] if known[0] == minute else 0) + 1
             visitor = fingerprint(offer.device, offer.store)
-            if offer.decision == "sent" and not pacer.waits_for(visitor):
+            if offer.decision == "sent" and visitor not in self._entered and not pacer.waits_for(visitor):
                 pacer.sent(now_ms, visitor, eta_s)
                 self._changed[offer.store] = None
+        self._entered.clear()
 
     def override(self, entry: OverrideEntry, now_ms: int) -> None:
         """A manager decides.
