@@ -29,4 +29,4 @@ def millis(when: datetime | float) -> int:
 
 def instant(milliseconds: int) -> datetime:
     """The UTC datetime of milliseconds since the epoch."""
-    return EPOCH + timedelta(milliseconds=milliseconds)
+    return EPOCH + milliseconds * _MILLISECOND

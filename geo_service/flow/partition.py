@@ -13,7 +13,7 @@ import msgspec
 from geo_service import outputs
 from geo_service.catalogue.site import Site, decode_document
 from geo_service.errors import GeoServiceError, InvalidInputError
-from geo_service.flow.devices import Assumed, Devices
+from geo_service.flow.devices import Assumed, Devices, LatePing
 from geo_service.flow.entries import (
     Behaviour,
     Body,
@@ -40,14 +40,15 @@ from geo_service.flow.offering import Offering
 from geo_service.flow.pacers import Pacers
 from geo_service.flow.profiles import Profiles
 from geo_service.flow.stores import Stores
+from geo_service.flow.telling import crossing_of, visit_of
 from geo_service.geofences.events import Event
-from geo_service.geofences.visits import Visit
+from geo_service.geofences.visits import Closed, Visit
 from geo_service.offers.coupons import REPLAY_SECRET
 from geo_service.offers.facts import Facts
 from sensors.errors import SensorsError
 from sensors.instants import instant
 
-_VERSION = 2
+_VERSION = 3
 
 
 class Rules(NamedTuple):
@@ -189,11 +190,11 @@ class Partition:
                 for device in seen.too_old
             ]
         )
-        self._events(seen.events, now_ms)
+        self._events(seen.events, now_ms, seen.late)
 
-    def _events(self, events: list[Event], now_ms: int) -> None:
+    def _events(self, events: list[Event], now_ms: int, late: Sequence[LatePing] = ()) -> None:
         """Crossings out, visits out, and each crossing on to the partition of its store."""
-        if not events:
+        if not events and not late:
             return
         logged = instant(now_ms)
         first = len(self._step.outputs)
@@ -202,7 +203,7 @@ class Partition:
             for number, event in enumerate(events)
         ]
         self._say(crossings)
-        self._visits(self.devices.visits_of(events))
+        self._visits(self.devices.visits_of(events, late, now_ms))
         for crossing in crossings:
             if crossing.store is not None and crossing.reason == "observed":
                 self._ask(crossing, self.facts(crossing.device, crossing.store, now_ms))
@@ -255,23 +256,15 @@ class Partition:
                 self._step.handovers.append((owner, Handover(self.number, entry, crossings, facts)))
             self._away = {}
 
-    def _visits(self, visits: list[Visit]) -> None:
-        self.profiles.visited(visit for visit in visits if self.devices.agrees(visit.device, "offers"))
-        first = len(self._step.outputs)
-        self._say(
-            [
-                outputs.Visit(
-                    id=f"{self.number}-{self._entry}-{first + number}",
-                    device=visit.device,
-                    store=visit.store,
-                    entered=instant(visit.entered_ms),
-                    left=instant(visit.left_ms),
-                    duration_s=visit.duration_ms / 1000,
-                    confirmed=visit.confirmed,
-                )
-                for number, visit in enumerate(visits)
-            ]
-        )
+    def _visits(self, visits: list[tuple[Visit, Closed]]) -> None:
+        """Visits out; one that is lengthened goes out again under the id that it had."""
+        for visit, closed in visits:
+            if not closed.counted and visit.confirmed:
+                closed.counted = True
+                if self.devices.agrees(visit.device, "offers"):
+                    self.profiles.visited([visit])
+            closed.id = closed.id or f"{self.number}-{self._entry}-{len(self._step.outputs)}"
+            self._step.outputs.append(visit_of(closed.id, visit))
 
     # --- stores ------------------------------------------------------------------------------------------------------
 
@@ -394,24 +387,3 @@ class _State(msgspec.Struct):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_State).decode
-
-
-def crossing_of(crossing_id: str, event: Event, logged: Any) -> outputs.Crossing:
-    """The output of an event."""
-    return outputs.Crossing(
-        id=crossing_id,
-        type=event.type,
-        device=event.device,
-        fence=event.fence,
-        store=event.store,
-        role=event.role,
-        time=instant(event.time_ms),
-        logged=logged,
-        lat=event.lat,
-        lon=event.lon,
-        accuracy_m=event.accuracy_m,
-        confidence=round(event.confidence, 4),
-        duration_s=None if event.duration_ms is None else event.duration_ms / 1000,
-        reason=event.reason,
-        mock=event.mock,
-    )

@@ -14,7 +14,8 @@ import msgspec
 from geo_service.catalogue.documents import Campaign
 from geo_service.flow.ledger import Claim, Ledger
 from geo_service.flow.offering import Asked
-from geo_service.flow.partition import Partition, crossing_of
+from geo_service.flow.partition import Partition
+from geo_service.flow.telling import crossing_of
 from geo_service.offers.campaigns import concerns
 from geo_service.offers.decide import Plan, used_up
 from geo_service.offers.facts import Facts

@@ -69,7 +69,7 @@ class Chunk(NamedTuple):
     mock: NDArray[np.bool_]
 
 
-def sort_events(chunks: Sequence[Chunk], rank: Ints, names: Objects | None = None) -> Chunk:
+def sort_events(chunks: Sequence[Chunk], rank: NDArray[np.int32], names: Objects | None = None) -> Chunk:
     """All chunks as one, in the order of the contract; `rank` orders slots by fence id.
 
     Timers of several devices may be due at one instant: with `names`, by device place, they come by device id.

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from geo_service.catalogue.documents import Fence
-from geo_service.geofences import arrivals, strict
+from geo_service.geofences import arrivals, late, strict
 from geo_service.geofences.due import forget_absent, run_due
 from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Event
 from geo_service.geofences.fences import NO_DWELL
@@ -34,6 +34,7 @@ from geo_service.geofences.steady import half_width_m
 from geo_service.geofences.tables import LATER, Ints, Mask, Mode, Rows, Tables
 from geo_service.geofences.timers import Timer, Timers
 from geo_service.geofences.weighing import follow
+from geo_service.outputs import Reason
 from geo_service.pings.batch import MOCK, PingBatch
 
 _AT_ONCE = 1000
@@ -50,6 +51,8 @@ class Step(NamedTuple):
     """These did count, at the log's time."""
     too_old: Ints
     held: Ints
+    told: Ints
+    """The row of each event; -1: it was due before the batch."""
 
 
 class Presence:
@@ -187,11 +190,18 @@ class Presence:
             return self._fold(batch, events)
         loud = take_quiet(self._tables, batch, self._now_ms)
         if not len(loud):
-            return Step(events, *[loud] * 5)
+            return Step(events, loud, loud, loud, loud, loud, np.full(len(events), -1))
         if len(loud) == len(batch):
             return self._fold(batch, events)
         step = self._fold(batch.take(loud), events)
-        return Step(step.events, *(loud[rows] for rows in step[1:]))
+        return step._replace(
+            late=loud[step.late],
+            duplicate=loud[step.duplicate],
+            skewed=loud[step.skewed],
+            too_old=loud[step.too_old],
+            held=loud[step.held],
+            told=np.where(step.told < 0, -1, loud[step.told]),
+        )
 
     def _fold(self, batch: PingBatch, events: list[Event]) -> Step:
         """Take pings as columns; `events` came before."""
@@ -206,7 +216,9 @@ class Presence:
                 strict.follow(self._tables, rows) if self.mode == "strict" else follow(self._tables, rows, logged_ms)
             )
             settle(self._tables, rows, *followed, logged_ms)
-        return Step(events + self._tables.told(), judged.late, judged.duplicate, judged.skewed, judged.too_old, held)
+        told, told_at = self._tables.told_at()
+        told_at = np.concatenate((np.full(len(events), -1), told_at)) if events else told_at
+        return Step(events + told, judged.late, judged.duplicate, judged.skewed, judged.too_old, held, told_at)
 
     def _hold(self, batch: PingBatch, judged: arrivals.Arrivals) -> tuple[arrivals.Arrivals, Ints]:
         """Set rows aside whose fix leaps; they count as arrived all the same."""
@@ -251,6 +263,14 @@ class Presence:
         tables.devices.release(place)
         tables.held.pop(place, None)
         return events
+
+    def slack_ms(self, fence_id: str, reason: Reason) -> int:
+        """See `late.slack_ms`."""
+        return late.slack_ms(self._tables, fence_id, reason)
+
+    def was_within(self, fence_id: str, device: str, fix: Fix) -> bool:
+        """See `late.was_within`."""
+        return late.was_within(self._tables, fence_id, device, fix, self._now_ms)
 
     def inside(self, fence_id: str) -> int:
         """How many devices are in a fence; 0 for one that is not known."""

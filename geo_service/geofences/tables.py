@@ -161,12 +161,16 @@ class Tables:
 
     def told(self, *, by_device: bool = False) -> list[Event]:
         """The events on the sheet, in order; the sheet is empty afterwards."""
+        return self.told_at(by_device=by_device)[0]
+
+    def told_at(self, *, by_device: bool = False) -> tuple[list[Event], Ints]:
+        """The same, and of each event what ordered it first: its ping's row, or when it was due."""
         chunks, self._sheet = self._sheet, []
         if not chunks:
-            return []
+            return [], np.empty(0, np.int64)
         names, fences = self.devices.name, self.fences
         ordered = sort_events(chunks, fences.rank, names if by_device else None)
-        return as_events(ordered, names, (fences.id, fences.store, fences.role))
+        return as_events(ordered, names, (fences.id, fences.store, fences.role)), ordered.place
 
     def belief(self, position: Ints) -> Floats:
         """How sure it is that these pairs are inside; strict presence does not doubt."""
