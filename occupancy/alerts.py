@@ -35,7 +35,6 @@ class _Rule(NamedTuple):
     value: float
     begins: float
     ends: float
-    text: str
 
 
 def judge(
@@ -44,24 +43,26 @@ def judge(
     """The alerts that stand after this estimate, and those that began or ended with it."""
     if estimate.status == "blind":
         return raised, []
-    range_ = f"{estimate.mean:.0f} people ({estimate.low:.0f} to {estimate.high:.0f})"
     rules = (
-        _Rule("warn", estimate.rate, warn_from, warn_from - ENDS_BELOW, f"Nearly full: {range_}."),
-        _Rule("full", estimate.rate, full_from, full_from - ENDS_BELOW, f"Full: {range_}."),
-        _Rule(
-            "legal",
-            estimate.p_over,
-            LEGAL_FROM,
-            LEGAL_ENDS,
-            f"{estimate.p_over:.0%} likely above the legal capacity: {range_}. {NOT_LIFE_SAFETY}",
-        ),
+        _Rule("warn", estimate.rate, warn_from, warn_from - ENDS_BELOW),
+        _Rule("full", estimate.rate, full_from, full_from - ENDS_BELOW),
+        _Rule("legal", estimate.p_over, LEGAL_FROM, LEGAL_ENDS),
     )
-    standing, changed = set(raised), []
-    for rule in rules:
-        if rule.kind not in standing and rule.value >= rule.begins:
-            standing.add(rule.kind)
-            changed.append(Alert(rule.kind, began=True, text=rule.text))
-        elif rule.kind in standing and rule.value < rule.ends:
-            standing.remove(rule.kind)
-            changed.append(Alert(rule.kind, began=False, text=f"Over: {range_}."))
-    return frozenset(standing), changed
+    began = [rule.kind for rule in rules if rule.kind not in raised and rule.value >= rule.begins]
+    ended = [rule.kind for rule in rules if rule.kind in raised and rule.value < rule.ends]
+    if not began and not ended:
+        return raised, []
+    changed = [Alert(kind, began=True, text=_text(kind, estimate)) for kind in began]
+    changed += [Alert(kind, began=False, text=f"Over: {_people(estimate)}.") for kind in ended]
+    return (raised | frozenset(began)) - frozenset(ended), changed
+
+
+def _people(estimate: Estimate) -> str:
+    return f"{estimate.mean:.0f} people ({estimate.low:.0f} to {estimate.high:.0f})"
+
+
+def _text(kind: Kind, estimate: Estimate) -> str:
+    if kind == "legal":
+        likely = f"{estimate.p_over:.0%} likely above the legal capacity"
+        return f"{likely}: {_people(estimate)}. {NOT_LIFE_SAFETY}"
+    return f"{'Nearly full' if kind == 'warn' else 'Full'}: {_people(estimate)}."

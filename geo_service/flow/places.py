@@ -1,6 +1,6 @@
 """The places of one partition's stores, each a store or a zone of it: what is believed, said and raised of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -15,6 +15,7 @@ from geo_service.flow.entries import Recount
 from geo_service.flow.openings import Openings
 from occupancy import weak
 from occupancy.day import Flows
+from occupancy.estimate import Estimate
 from occupancy.place import Place
 from sensors.counters import Counted, Observed
 from sensors.instants import instant
@@ -206,18 +207,14 @@ class Places:
                 continue
             self._unsaid.pop(key, None)
             self._said_ms[key] = now_ms
-            occupancy = self._occupancy(key, now_ms)
+            place = self._places[key]
+            estimate = place.estimate(now_ms)
+            occupancy = _occupancy(key, estimate, now_ms)
             said.append(occupancy)
-            said += self._alerts(key, occupancy, now_ms)
+            capacity = _capacity(self._site, *key)
+            self._raised[key], alerts = judged(self._raised[key], occupancy, estimate, place.night, capacity)
+            said += alerts
         return said
-
-    def _alerts(self, key: PlaceKey, occupancy: outputs.Occupancy, now_ms: int) -> Iterator[outputs.Alert]:
-        place = self._places[key]
-        estimate = place.estimate(now_ms)
-        self._raised[key], alerts = judged(
-            self._raised[key], occupancy, estimate, place.night, _capacity(self._site, *key)
-        )
-        yield from alerts
 
     def occupancy(self, store_id: str, now_ms: int) -> outputs.Occupancy | None:
         """How full the store as a whole is now; None where nothing measures it."""
@@ -227,30 +224,12 @@ class Places:
         if self._due_ms(key) <= now_ms:  # what changes by itself now, no tick will find any more
             self._chronicle.note(key, self._places[key], now_ms)
             self._unsaid[key] = None
-        return self._occupancy(key, now_ms)
+        return _occupancy(key, self._places[key].estimate(now_ms), now_ms)
 
     def standing(self, store_id: str, now_ms: int) -> Standing:
         """What pacing starts from, of the store as a whole, as of what was said last."""
         place = self._places[store_id, ""]
         return Standing(*place.moments(now_ms), place.flows(now_ms))
-
-    def _occupancy(self, key: PlaceKey, now_ms: int) -> outputs.Occupancy:
-        store_id, zone = key
-        estimate = self._places[key].estimate(now_ms)
-        return outputs.Occupancy(
-            store=store_id,
-            zone=zone or None,
-            time=instant(now_ms),
-            mean=round(estimate.mean, 2),
-            low=round(estimate.low, 2),
-            high=round(estimate.high, 2),
-            rate=round(estimate.rate, 4),
-            p_over=round(estimate.p_over, 4),
-            level=estimate.level,
-            status=estimate.status,
-            in_total=estimate.in_total,
-            out_total=estimate.out_total,
-        )
 
     def values(self, now_ms: int) -> dict[str, bytes | None]:
         """The current values that are to be written with this entry, by name; None: it is gone."""
@@ -287,6 +266,24 @@ class Places:
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Raised).decode
+
+
+def _occupancy(key: PlaceKey, estimate: Estimate, now_ms: int) -> outputs.Occupancy:
+    store_id, zone = key
+    return outputs.Occupancy(
+        store=store_id,
+        zone=zone or None,
+        time=instant(now_ms),
+        mean=round(estimate.mean, 2),
+        low=round(estimate.low, 2),
+        high=round(estimate.high, 2),
+        rate=round(estimate.rate, 4),
+        p_over=round(estimate.p_over, 4),
+        level=estimate.level,
+        status=estimate.status,
+        in_total=estimate.in_total,
+        out_total=estimate.out_total,
+    )
 
 
 def _flows(fact: Counted) -> list[tuple[str, int, int]]:
