@@ -17,7 +17,7 @@ from geo_service.api.bodies import json_body
 from geo_service.api.judging import judge, owners_of, read_document, references_to
 from geo_service.api.problems import FieldError, Problem, ProblemError, forbidden, not_found
 from geo_service.api.services import Services
-from geo_service.catalogue.site import Kind, decode_document, encode_document, feature_of_fence
+from geo_service.catalogue.site import GEOJSON, Kind, decode_document, encode_document, feature_of_fence
 from geo_service.flow.sensing import status_name
 from geo_service.ids import is_id, require_id
 from geo_service.principals import Action, Principal
@@ -54,6 +54,15 @@ RESOURCES = (
             "type": "Feature",
             "geometry": {"type": "Point", "coordinates": [24.94, 60.17]},
             "properties": {"radius_m": 60, "store": "harbour", "role": "store"},
+        },
+    ),
+    Resource(
+        "sensitive-places",
+        "sensitive",
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [24.95, 60.17]},
+            "properties": {"radius_m": 80, "name": "Clinic"},
         },
     ),
     Resource("sensors", "sensor", {"store": "harbour", "format": "native", "role": "door"}),
@@ -104,7 +113,7 @@ def may_write(principal: Principal, kind: Kind, key: str, document: bytes) -> bo
 
 def rendered(kind: Kind, document: bytes) -> bytes:
     """A document as the API shows it: as a site's file holds it, fences as GeoJSON Features."""
-    return msgspec.json.encode(feature_of_fence(decode_document(kind, document))) if kind == "fence" else document
+    return msgspec.json.encode(feature_of_fence(decode_document(kind, document))) if kind in GEOJSON else document
 
 
 def find(services: Services, principal: Principal, kind: Kind, key: str) -> bytes:
@@ -181,7 +190,7 @@ def remove(services: Services, principal: Principal, kind: Kind, key: str) -> No
 
 
 def _json(body: bytes, kind: Kind) -> Response[bytes]:
-    return Response(body, media_type="application/geo+json" if kind == "fence" else "application/json")
+    return Response(body, media_type="application/geo+json" if kind in GEOJSON else "application/json")
 
 
 def _routes(resource: Resource) -> list[Any]:
@@ -192,7 +201,7 @@ def _routes(resource: Resource) -> list[Any]:
         plural,
         guards=[Requires(Action.READ)],
         summary=f"List {resource.path}",
-        operation_id=f"list_{resource.path}",
+        operation_id=f"list_{resource.path.replace('-', '_')}",
         responses={200: ResponseSpec(Page, description="a page, by id")},
     )
     async def get_page(
