@@ -22,6 +22,7 @@ class _Head(msgspec.Struct, gc=False):
     store: str | None = None
     zone: str | None = None
     device: str | None = None
+    reason: str | None = None
 
 
 _head = msgspec.json.Decoder(_Head)
@@ -30,7 +31,7 @@ _head = msgspec.json.Decoder(_Head)
 class Event:
     """One output on its way to the clients."""
 
-    __slots__ = ("_anonymous", "_device", "_line", "full", "kind", "order", "slot", "store")
+    __slots__ = ("_anonymous", "_device", "_line", "forgets", "full", "kind", "order", "slot", "store")
 
     def __init__(self, line: bytes, head: _Head, order: int) -> None:
         if head.kind == "offer":
@@ -45,6 +46,12 @@ class Event:
         self._line = line
         self._device = head.device
         self._anonymous: bytes | None = None
+        self.forgets = head.device if head.kind == "crossing" and head.reason == "forgotten" else None
+        """The device that is being forgotten, and left a fence by that."""
+
+    def mentions(self, device: str) -> bool:
+        """Whether the device's id stands anywhere in it."""
+        return device.encode() in self._line
 
     @property
     def anonymous(self) -> bytes:

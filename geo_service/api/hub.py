@@ -200,6 +200,8 @@ class Hub:
         for event in self.events_of(line for _, _, lines in found for line in lines.splitlines()):
             self.metrics.events.inc()
             self._recent.append(event)
+            if event.forgets is not None:
+                self.forget(event.forgets)
             for client in self.clients:
                 client.offer(event)
         self._move({partition: position for partition, position, _ in found})
@@ -216,6 +218,11 @@ class Hub:
                 continue
             if event is not None:
                 yield event
+
+    def forget(self, device: str) -> None:
+        """Keep no event that mentions this device."""
+        kept = [event for event in self._recent if not event.mentions(device)]
+        self._recent = deque(kept, maxlen=_RECENT)
 
     def recent(self, view: View, count: int) -> list[Event]:
         """The newest events a client may see, oldest first; occupancies not among them."""

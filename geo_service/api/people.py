@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, SkipValidation
 
 from geo_service.api.access import Requires
+from geo_service.api.hub import Hub
 from geo_service.api.ingest import Taken, answer
 from geo_service.api.problems import ProblemError, not_found
 from geo_service.api.services import People, Services
@@ -19,6 +20,7 @@ from geo_service.principals import Action
 from sensors.instants import instant
 
 Ports = NamedDependency[SkipValidation[Services]]
+Streams = NamedDependency[SkipValidation[Hub]]
 _MAY = [Requires(Action.PEOPLE)]
 
 
@@ -112,7 +114,7 @@ async def get_export(services: Ports, person: FromPath[str]) -> Export:
 
 
 @delete("/people/{person:str}", guards=_MAY, status_code=202, summary="Erase a person")
-async def delete_person(services: Ports, person: FromPath[str]) -> Receipt:
+async def delete_person(services: Ports, hub: Streams, person: FromPath[str]) -> Receipt:
     """202 at once: their pings are kept out, the device leaves every fence, its token and offers end. Every trace of the id
     is gone within a minute; ask for that under `/v1/people/{person}/erasure/{receipt}`.
     """
@@ -130,12 +132,15 @@ async def delete_person(services: Ports, person: FromPath[str]) -> Receipt:
             services.coupons.forget(person)
         return Receipt(receipt=receipt, state="under way", requested=now)
 
-    return await asyncio.to_thread(forget)
+    said = await asyncio.to_thread(forget)
+    hub.forget(person)
+    return said
 
 
 @get("/people/{person:str}/erasure/{receipt:str}", guards=_MAY, summary="How far an erasure has come")
-async def get_erasure(services: Ports, person: FromPath[str], receipt: FromPath[str]) -> Receipt:
+async def get_erasure(services: Ports, hub: Streams, person: FromPath[str], receipt: FromPath[str]) -> Receipt:
     """The receipt proves the erasure of this very person; it is known for 400 days."""
+    hub.forget(person)
 
     def look() -> Receipt:
         erasure = _people(services).erasures.find(person, receipt)

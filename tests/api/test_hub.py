@@ -222,3 +222,18 @@ def test_a_reader_that_ends_unasked_makes_the_process_unready(fakes, monkeypatch
             await hub.subscribe(View(ADMIN, None))
 
     asyncio.run(scenario())
+
+
+def test_who_is_forgotten_is_not_among_the_recent_events_any_more(fakes):
+    hub = Hub(fakes.outputs, CollectorRegistry(), fakes.now_ms, bound=8, heartbeat_s=60, stalled_s=60)
+    view = View(ADMIN, None)
+
+    def say(**fields):
+        hub.publish([(0, EntryId(1, 0), json.dumps({"kind": "crossing", "store": "harbour"} | fields).encode())])
+
+    for device in ("phone-1", "phone-2", "phone-1"):
+        say(device=device)
+    say(device="phone-1", reason="forgotten")
+    assert [json.loads(event.full.partition(b"data: ")[2])["device"] for event in hub.recent(view, 9)] == ["phone-2"]
+    hub.forget("phone-2")
+    assert hub.recent(view, 9) == []
