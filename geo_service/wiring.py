@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from paho.mqtt.client import topic_matches_sub
@@ -135,6 +135,23 @@ def import_site(client: Client, settings: Settings, site: Site) -> int:
     return Catalogue(client, settings.partitions, keys=keys).apply(changes).changed
 
 
+class _Shell(NamedTuple):
+    """What the worker's roles share."""
+
+    settings: Settings
+    client: Client
+    broker: str
+    keys: Keys
+    log: RedisLog
+    catalogue: Catalogue
+    counts: Counts
+    client_id: str
+
+
+Role = Callable[[threading.Event], None]
+NamedRoles = list[tuple[str, Role]]
+
+
 def run_worker(settings: Settings) -> None:
     """Ingest, fold and deliver until a signal says stop.
 
@@ -142,18 +159,32 @@ def run_worker(settings: Settings) -> None:
         UnreachableError: a server cannot be reached.
         FencedOffError: another worker took over.
     """
-    client = connect(require(settings.redis, "redis"))
-    broker = require(settings.mqtt, "mqtt")
+    client, broker = connect(require(settings.redis, "redis")), require(settings.mqtt, "mqtt")
     keys = Keys(settings.prefix)
     log = RedisLog.open(client, settings.partitions, keys=keys)
     catalogue = Catalogue(client, settings.partitions, keys=keys)
-    counts, roles = Counts(), Roles()
-    client_id = f"{settings.prefix.rstrip(':')}-worker"
-    waypoints = _waypoints(settings, broker, client_id, catalogue, counts, roles.stop)
-    border = border_of(client, settings)
-    ingest = Ingest(log, client_id, now_ms, counts.add, None if waypoints is None else waypoints.seen, border)
+    shell = _Shell(settings, client, broker, keys, log, catalogue, Counts(), f"{settings.prefix.rstrip(':')}-worker")
+    roles = Roles()
+    running = [
+        *_fold_roles(shell),
+        *_border_roles(shell, roles.stop),
+        *webhook_roles(client, log, settings, now_ms, shell.counts.add),
+        *people_roles(client, log, settings, now_ms, shell.counts.add),
+    ]
+    roles.stop_on_signals()
+    for name, role in running:
+        roles.start(name, role)
+    roles.wait()
 
-    announcer = _announcer(settings, broker, client_id)
+
+def _border_roles(shell: _Shell, stop: threading.Event) -> NamedRoles:
+    """From the broker to the log."""
+    settings, client_id, counts = shell.settings, shell.client_id, shell.counts
+    announcer = _announcer(settings, shell.broker, client_id)
+    waypoints = _waypoints(settings, shell.broker, client_id, shell.catalogue, counts, stop)
+    border = border_of(shell.client, settings)
+    seen = None if waypoints is None else waypoints.seen
+    ingest = Ingest(shell.log, client_id, now_ms, counts.add, seen, border)
 
     def changed(directory: SensorDirectory) -> None:
         ingest.use(directory)
@@ -164,41 +195,35 @@ def run_worker(settings: Settings) -> None:
             announcer.announce(directory.stores, directory.sensors)
 
     reader = MqttReader(
-        broker,
+        shell.broker,
         client_id=client_id,
         topics=TOPICS,
         on_batch=ingest.take_batch,
         on_refused=ingest.refused,
         flush_s=_FLUSH_S,
     )
-    directory = Directory(catalogue, changed, border.use)
+    directory = Directory(shell.catalogue, changed, border.use)
     directory.refresh()
+    telling = _counting(WorkerCounts(shell.client, keys=shell.keys), counts, reader)
+    roles = [("ingest", _reading(reader)), ("directory", directory.run), ("counts", telling)]
+    return roles if waypoints is None else [*roles, ("waypoints", waypoints.run)]
+
+
+def _fold_roles(shell: _Shell) -> NamedRoles:
+    """From the log to the outputs, and out."""
+    client, keys = shell.client, shell.keys
     folding = Folding(
-        log,
+        shell.log,
         RedisLedger(client, keys=keys),
-        rules_of(settings, client, keys),
-        partitions=range(settings.partitions),
-        checkpoint_s=settings.checkpoint_s,
-        count=counts.add,
+        rules_of(shell.settings, client, keys),
+        partitions=range(shell.settings.partitions),
+        checkpoint_s=shell.settings.checkpoint_s,
+        count=shell.counts.add,
         questions=Questions(client, keys=keys),
     )
-    coupons = LiveCoupons(client, log, settings, keys)
-    roles.stop_on_signals()
-    roles.start("fold", folding.run)
-    roles.start("deliver", _delivering(log, broker, client_id, RecentOffers(client, keys=keys), coupons))
-    roles.start("coupons", coupons.run)
-    roles.start("ingest", _reading(reader))
-    roles.start("directory", directory.run)
-    if waypoints is not None:
-        roles.start("waypoints", waypoints.run)
-    for roles_of in (webhook_roles, people_roles):
-        for name, role in roles_of(client, log, settings, now_ms, counts.add):
-            roles.start(name, role)
-    roles.start("counts", _counting(WorkerCounts(client, keys=keys), counts, reader))
-    roles.wait()
-
-
-Role = Callable[[threading.Event], None]
+    coupons = LiveCoupons(client, shell.log, shell.settings, keys)
+    delivering = _delivering(shell.log, shell.broker, shell.client_id, RecentOffers(client, keys=keys), coupons)
+    return [("fold", folding.run), ("deliver", delivering), ("coupons", coupons.run)]
 
 
 def _announcer(settings: Settings, broker: str, client_id: str) -> Announcer | None:
