@@ -52,8 +52,10 @@ def town(town_of):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("partitions", [1, 3])
-def test_afterwards_the_id_stands_in_no_key_and_in_no_file(tmp_path, town, service_of, until, monkeypatch, partitions):
+@pytest.mark.parametrize(("partitions", "killed"), [(1, False), (3, True)])
+def test_afterwards_the_id_stands_in_no_key_and_in_no_file(
+    tmp_path, town, service_of, until, monkeypatch, partitions, killed
+):
     if find_mosquitto() is None:
         pytest.skip("no mosquitto is installed")
     monkeypatch.setenv("GEO_WEBHOOK_PRIVATE", "true")
@@ -66,7 +68,7 @@ def test_afterwards_the_id_stands_in_no_key_and_in_no_file(tmp_path, town, servi
         # Else the rewritten file would be compressed, and nothing could be found in it.
         client.config_set("aof-use-rdb-preamble", "no")
         service.start_api()
-        service.start_worker()
+        worker = service.start_worker()
         service.await_worker()
         # It will not answer: what is sent there waits.
         hook = {"url": "http://127.0.0.1:9/", "kinds": ["crossing", "offer", "visit"], "identities": True}
@@ -86,6 +88,12 @@ def test_afterwards_the_id_stands_in_no_key_and_in_no_file(tmp_path, town, servi
         assert answer.status_code == 202
         receipt = f"/v1/people/{ERASED}/erasure/{answer.json()['receipt']}"
         assert service.put(f"/v1/people/{ERASED}/consent", {"offers": True}).status_code == 409
+        if killed:
+            # In the midst of it: whoever comes next carries it on.
+            until(lambda: b"forget" in kinds_in_log(service))
+            worker.process.kill()
+            worker.process.wait()
+            service.start_worker()
         # Somebody's phone that has not heard of it goes on sending.
         heard.publish(f"geo/v1/ping/{ERASED}", town.ping("north", 10))
         heard.publish(f"geo/v1/ping/{ERASED}", {"lat": "bad"})
@@ -112,6 +120,11 @@ def test_afterwards_the_id_stands_in_no_key_and_in_no_file(tmp_path, town, servi
 
         until(walks_away)
         assert_all_is_declared(client, service.keys)
+
+
+def kinds_in_log(service):
+    logs = [service.keys("log", partition=partition) for partition in range(service.partitions)]
+    return {fields[b"k"] for log in logs for _, fields in service.client.xrange(log)}
 
 
 def live(service, town, person):
