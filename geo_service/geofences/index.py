@@ -39,7 +39,7 @@ from geo_service.geofences.samples import of_discs, of_paths
 from geo_service.geofences.shapes import Shape
 from geo_service.geofences.strips import NEAR_M, cells_in, circle_boxes, padded, strips_of
 
-_FEW, _MANY = 64, 2048
+_FEW, _MANY = 64, 512
 """How many changes are brought in at once: few between questions, so that none waits long; many while loading."""
 _CIRCLE_BIT = 128
 
@@ -295,6 +295,16 @@ class FenceIndex:
             self._tables[level].add(cells.cell[mine], entries[mine], cells.near[mine])
         self._level[slots] = levels
         self._fences_at += np.bincount(levels, minlength=LEVELS)
+
+
+def covers(shape: Shape, lat: Floats, lon: Floats) -> NDArray[np.bool_]:
+    """Whether one shape, listed anywhere or not, covers points; exactly as `FenceIndex.match` would say."""
+    outlines = Outlines(1)
+    outlines.put(np.zeros(1, np.int32), [shape])
+    slots = np.zeros(len(lat), np.int32)
+    if outlines.kind[0] == CIRCLE:
+        return circles_cover(outlines, slots, lat, _east(lon))
+    return polygons_cover(outlines, slots, _east(lon), lat)
 
 
 def _east(lon: Floats) -> Floats:

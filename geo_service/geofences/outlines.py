@@ -39,11 +39,11 @@ _MOST_SLABS = 4096
 class Outlines:
     """Columns by slot, and the arenas they point into; `geofences/exact.py` reads them."""
 
-    def __init__(self) -> None:
-        self.kind = np.zeros(256, np.uint8)
-        self.head = np.zeros((256, 5), np.float64)
-        self.slab = np.zeros((256, 2), np.int32)
-        self._block = np.zeros((256, 3), np.int32)
+    def __init__(self, slots: int = 256) -> None:
+        self.kind = np.zeros(slots, np.uint8)
+        self.head = np.zeros((slots, 5), np.float64)
+        self.slab = np.zeros((slots, 2), np.int32)
+        self._block = np.zeros((slots, 3), np.int32)
         """First position, how many, first edge: what `remove` needs to give back."""
         self._positions = Arena([np.float64, np.float64])
         self._edges = Arena([np.int32])

@@ -23,6 +23,7 @@ from geo_service.geofences import arrivals, late, strict
 from geo_service.geofences.due import forget_absent, run_due
 from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Event
 from geo_service.geofences.fences import NO_DWELL
+from geo_service.geofences.index import covers
 from geo_service.geofences.leaps import Fix, Fixes, leaps
 from geo_service.geofences.many import half_widths_m, shapes_of
 from geo_service.geofences.present import present
@@ -101,6 +102,7 @@ class Presence:
         tables = self._tables
         slot = tables.fences.slot_of.get(fence.id)
         dwell_ms = NO_DWELL if slot is None else int(tables.fences.dwell_ms[slot])
+        silence_ms = 0 if slot is None else int(tables.fences.silence_ms[slot])
         known = slot is not None
         slot = tables.fences.put(fence, self._now_ms)
         reshaped = tables.fences.reshape(slot, shape)
@@ -108,22 +110,21 @@ class Presence:
             tables.index.put(slot, shape)
             tables.fences.half_width_m[slot] = half_m
         if known:
-            # Its silence may be shorter than it was: let the next tick look.
-            tables.quiet_until_ms = min(tables.quiet_until_ms, self._now_ms)
-            self._judge_again(slot, dwell_ms, reshaped)
+            if tables.fences.silence_ms[slot] < silence_ms:  # let the next tick look
+                tables.quiet_until_ms = min(tables.quiet_until_ms, self._now_ms)
+            self._judge_again(slot, dwell_ms, shape if reshaped else None)
         return tables.told(by_device=True)
 
-    def _judge_again(self, slot: int, old_dwell_ms: int, reshaped: bool) -> None:
-        """A fence changed under the devices in it."""
+    def _judge_again(self, slot: int, old_dwell_ms: int, shape: Shape | None) -> None:
+        """A fence changed under the devices in it; `shape` is the one it has now, if that is another."""
         tables = self._tables
         stays, fences, devices = tables.stays, tables.fences, tables.devices
         position, dev = self._stays_in(slot)
         if not len(position):
             return
-        within = np.full(len(dev), not reshaped)
-        if reshaped:
-            found = tables.index.match(devices.lat[dev], devices.lon[dev])
-            within[found.row[found.slot == slot]] = True
+        within = np.ones(len(dev), np.bool_)
+        if shape is not None:
+            within = covers(shape, devices.lat[dev], devices.lon[dev])
         opening = fences.openings.get(slot)
         stay = within if opening is None or opening.open else np.zeros_like(within)
         self._leave(position, dev, ~stay, CHANGED)
@@ -158,9 +159,7 @@ class Presence:
 
     def _stays_in(self, slot: int) -> tuple[Ints, Ints]:
         """Positions and devices of what is followed in a fence."""
-        position, dev = self._tables.stays.everything()
-        chosen = self._tables.stays.slot[position] == slot
-        return position[chosen], dev[chosen]
+        return self._tables.stays.followed_in(slot)
 
     def _leave(self, position: Ints, dev: Ints, which: Mask, reason: int) -> None:
         """End these stays now."""

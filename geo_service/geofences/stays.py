@@ -26,6 +26,8 @@ from geo_service.geofences.devices import NEVER, Devices
 OUT = NEVER
 """In place of an enter's time: no stay is under way."""
 _MOST_WASTE = 0.25
+_FEW = 8
+"""Stays in a fence whose devices are looked for one by one."""
 
 
 class Stays(Columns):
@@ -57,6 +59,21 @@ class Stays(Columns):
         places = np.flatnonzero(self._devices.count[: self._devices.size])
         position, owner = self.of(places)
         return position, places[owner]
+
+    def followed_in(self, slot: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions of all stays in a fence, and the device of each."""
+        # Elements that are nobody's may be among these; which are whose, only the devices know.
+        position = np.flatnonzero(self.slot[: self.size] == slot)
+        if len(position) > _FEW:
+            position, dev = self.everything()
+            mine = self.slot[position] == slot
+            return position[mine], dev[mine]
+        start, count = self._devices.start[: self._devices.size], self._devices.count[: self._devices.size]
+        owners = [np.flatnonzero((start <= at) & (at - start < count)) for at in position.tolist()]
+        kept = [len(owner) == 1 for owner in owners]
+        dev = np.concatenate([owner for owner in owners if len(owner)]) if any(kept) else np.empty(0, np.int64)
+        order = np.argsort(dev)
+        return position[kept][order], dev[order]
 
     def find(self, places: NDArray[Any], slots: NDArray[Any]) -> NDArray[np.int64]:
         """Position of each (device, slot) pair, -1 where it is not followed."""

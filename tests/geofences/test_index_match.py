@@ -7,7 +7,7 @@ from fence_geometry import PLACES, boxes_and_triangles, brute_force, pairs, plac
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geo_service.geofences.index import FenceIndex
+from geo_service.geofences.index import FenceIndex, covers
 from geo_service.geofences.shapes import Circle, Polygons, ShapeError, read_geometry
 
 # Where the grid's columns become twice as wide from one row to the next.
@@ -35,6 +35,15 @@ def test_a_point_is_in_a_fence_exactly_when_shapely_says_so(data):
     fences = dict(enumerate(data.draw(st.lists(shapes(), min_size=1, max_size=5))))
     lat, lon = data.draw(points_about(list(fences.values())))
     matches_shapely(index_of(fences), fences, lat, lon)
+
+
+@THOROUGH
+@given(st.data())
+def test_one_shape_asked_alone_says_the_same(data):
+    shape = data.draw(shapes())
+    lat, lon = data.draw(points_about([shape]))
+    found = index_of({0: shape}).match(lat, lon)
+    assert np.flatnonzero(covers(shape, lat, lon)).tolist() == found.row.tolist()
 
 
 @THOROUGH
