@@ -1,4 +1,4 @@
-"""Evidence that says something, but little, of how many are inside: carbon dioxide, a motion sensor, radios.
+"""Evidence that says something, but little, of how many are inside: carbon dioxide, a motion sensor.
 
 Each becomes a number of people with a large error, and goes through the likelihood of any other reading.
 """

@@ -96,6 +96,7 @@ def run(*, quick: bool, progress: Callable[[str], None] | None = None) -> dict[s
         cases.append(case)
     return {
         "update_us": round(update_us(places[0]), 1),
+        "core_share_of_2000_stores": round(core_share(places), 3),
         "bytes_per_store": max(len(place.dump()) for place in places),
         "cases": cases,
         "calit2": calit2(data_folder()),
@@ -183,6 +184,23 @@ def update_us(place: Place, updates: int = 4000) -> float:
     for at, ins in enumerate(people.tolist()):
         place.count(starts_ms + at * 1000, ins, 1 - ins, DOORS[at % 2])
     return (time.process_time() - started) / updates * 1e6
+
+
+def core_share(places: list[Place], stores: int = 2000, seconds: int = 120) -> float:
+    """Share of one core that so many learned stores take, each with a door message and an estimate a second, by some of them."""
+    starts_ms = FIRST_DAY_MS + 200 * DAY_MS + OPENS * MINUTE_MS
+    copies = [Place.load(place.dump()) for place in places]
+    for place in copies:
+        place.is_open(starts_ms, True)
+        place.recount(starts_ms, 60)
+    people = np.random.default_rng(2).integers(0, 2, (seconds, len(copies))).tolist()
+    started = time.process_time()
+    for second in range(seconds):
+        at_ms = starts_ms + second * 1000
+        for place, ins in zip(copies, people[second], strict=True):
+            place.count(at_ms, ins, 1 - ins, DOORS[second % 2])
+            place.estimate(at_ms)
+    return (time.process_time() - started) / seconds / len(copies) * stores
 
 
 # --- the real door -----------------------------------------------------------------------------------------------------
