@@ -132,7 +132,8 @@ class Ingest:
         if self._border is None or not (taken.rows or taken.refusals):
             return 0
         border = self._border()
-        turned = border.turn_away(taken.rows)
+        with self._lock:
+            turned = border.turn_away(taken.rows)
         taken.refusals[:] = [refusal for refusal in taken.refusals if border.may_name(refusal.topic)]
         self._count("no_consent", turned.no_consent)
         self._count("sensitive", turned.sensitive)

@@ -1,6 +1,5 @@
 """Sensitive places: where nobody may be followed. Pings from them are dropped before anything is stored."""
 
-import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,12 +16,11 @@ _TURNS = (-360.0, 0.0, 360.0)
 
 
 class SensitivePlaces:
-    """A set of places. Costs nothing while it is empty. Any thread may ask."""
+    """A set of places. Costs nothing while it is empty. One thread at a time."""
 
     def __init__(self, places: Iterable[Sensitive] = ()) -> None:
         """A place whose geometry cannot be used is left out: whoever takes documents in refuses those."""
         self._index = FenceIndex()
-        self._lock = threading.Lock()
         self._ids: list[str] = []
         self._shapes: list[Shape] = []
         self._tree: shapely.STRtree | None = None
@@ -42,8 +40,7 @@ class SensitivePlaces:
         """Which of these points (finite degrees) lie in one of the places; a point on the edge does."""
         inside = np.zeros(len(lat), np.bool_)
         if self._ids:
-            with self._lock:
-                inside[self._index.match(lat, lon).row] = True
+            inside[self._index.match(lat, lon).row] = True
         return inside
 
     def overlapping(self, fence: Fence) -> str | None:

@@ -172,7 +172,11 @@ def test_pings_and_state_are_told_as_they_are(log, data, client, keys):
 
     now_ms = client.time()[0] * 1000
     fence = Fence(id="f", geometry={"type": "Point", "coordinates": [24.94, 60.17]}, radius_m=100, store="near")
-    bodies = [Changes([Change("fence", "f", encode_document(fence))]), pings(OTHER, PERSON, at_ms=now_ms), Recount("s", 3, by=PERSON)]
+    bodies = [
+        Changes([Change("fence", "f", encode_document(fence))]),
+        pings(OTHER, PERSON, at_ms=now_ms),
+        Recount("s", 3, by=PERSON),
+    ]
     ids = log.append([(0, body) for body in bodies])
     partition = Partition(0, 1, MemoryLedger(), Rules("steady"))
     for entry_id, body in zip(ids, bodies, strict=True):
