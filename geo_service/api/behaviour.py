@@ -15,11 +15,10 @@ from geo_service.api.problems import Problem, forbidden
 from geo_service.api.services import Services
 from geo_service.decoding import decode_json
 from geo_service.ids import require_id
-from geo_service.offers.behaviour import MOST
+from geo_service.offers.behaviour import MOST, items_of
 from geo_service.principals import Action
 
 Ports = NamedDependency[SkipValidation[Services]]
-_items = msgspec.json.Decoder(list[msgspec.Raw] | msgspec.Raw)
 _REFUSED = {400: ResponseSpec(Problem, description="nothing of it could be used; `errors` says why")}
 
 
@@ -39,9 +38,9 @@ async def post_behaviour(request: Asked, body: RawBody, services: Ports) -> Take
     """202 once it is in the log. It counts only of people who agree to offers; of others it is not kept."""
     principal = asker(request)
     device = principal.id if principal.kind == "device" else None
-    said = decode_json(_items, body)
+    said, _ = items_of(body)
     taken = answer(await asyncio.to_thread(services.intake.take, "http:/v1/behaviour", body, device=device))
-    return Taken((len(said) if isinstance(said, list) else 1) - len(taken.rejected), taken.rejected)
+    return Taken(len(said) - len(taken.rejected), taken.rejected)
 
 
 @put(

@@ -45,10 +45,21 @@ class TraitsBody(msgspec.Struct):
     """A language tag such as `fi` or `pt-BR` (RFC 5646); "" forgets it."""
 
 
-_items = msgspec.json.Decoder(list[msgspec.Raw] | msgspec.Raw)
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(Told)
 _traits = msgspec.json.Decoder(TraitsBody)
 Refused = tuple[int | None, InvalidInputError]
+
+
+def items_of(payload: bytes) -> tuple[list[msgspec.Raw], bool]:
+    """The actions of a body, and whether it was a list of them.
+
+    Raises:
+        InvalidInputError: it is not JSON.
+    """
+    if payload.lstrip()[:1] == b"[":
+        return decode_json(_items, payload), True
+    return [msgspec.Raw(payload)], False
 
 
 def decode(payload: bytes, device: str | None) -> tuple[list[Behaviour], list[Refused]]:
@@ -57,16 +68,16 @@ def decode(payload: bytes, device: str | None) -> tuple[list[Behaviour], list[Re
     Raises:
         InvalidInputError: nothing of it can be read.
     """
-    said = decode_json(_items, payload)
-    if isinstance(said, list) and len(said) > MOST:
+    said, is_list = items_of(payload)
+    if len(said) > MOST:
         raise InvalidInputError(f"has {len(said)} actions; at most {MOST} are read")
     by_device: dict[str, list[Action]] = {}
     refused: list[Refused] = []
-    for index, raw in enumerate(said if isinstance(said, list) else [said]):
+    for index, raw in enumerate(said):
         try:
             who, action = _action(decode_json(_one, bytes(raw)), device)
         except InvalidInputError as error:
-            refused.append((index if isinstance(said, list) else None, error))
+            refused.append((index if is_list else None, error))
             continue
         by_device.setdefault(who, []).append(action)
     return [Behaviour(who, actions) for who, actions in by_device.items()], refused
