@@ -157,3 +157,5 @@ class Rejected(Output, frozen=True, kw_only=True):
 AnyOutput = Crossing | Occupancy | Visit | Offer | Redemption | Sensor | Alert | Rejected
 encode = msgspec.json.Encoder().encode
 """One output as JSON bytes."""
+encode_lines = msgspec.json.Encoder().encode_lines
+"""Outputs as JSON bytes, one a line, each line ended."""

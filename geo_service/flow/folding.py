@@ -6,6 +6,7 @@ A crash between two checkpoints costs nothing but time: the entries since then a
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -158,20 +159,19 @@ class Folding:
 
     def _encode(self, said: Sequence[outputs.AnyOutput], current: dict[str, bytes | None]) -> bytes:
         """One JSON object a line; the newest of what has a current value is kept aside."""
-        lines = []
-        for output in said:
-            line = outputs.encode(output)
-            lines.append(line)
+        for kind, told in Counter(map(type, said)).items():
             # `rejected` counts what the border refused; only some of that is told.
-            self._count("told_rejected" if isinstance(output, outputs.Rejected) else type(output).__name__.lower(), 1)
+            self._count("told_rejected" if kind is outputs.Rejected else kind.__name__.lower(), told)
+        for output in said:
             if isinstance(output, outputs.Occupancy):
-                current[f"occupancy:{output.store}" + (f"/{output.zone}" if output.zone else "")] = line
+                name = f"occupancy:{output.store}" + (f"/{output.zone}" if output.zone else "")
+                current[name] = outputs.encode(output)
             elif isinstance(output, outputs.Sensor):
-                current[f"sensor:{output.id}"] = line
+                current[f"sensor:{output.id}"] = outputs.encode(output)
             elif isinstance(output, outputs.Alert):
                 name = alert_name(output.store, output.zone or "", output.alert)
-                current[name] = line if output.state == "raised" else None
-        return b"\n".join(lines)
+                current[name] = outputs.encode(output) if output.state == "raised" else None
+        return outputs.encode_lines(said).removesuffix(b"\n")
 
     def _checkpoint(self) -> None:
         began = time.monotonic()

@@ -40,7 +40,7 @@ from geo_service.flow.offering import Offering
 from geo_service.flow.pacers import Pacers
 from geo_service.flow.profiles import Profiles
 from geo_service.flow.stores import Stores
-from geo_service.flow.telling import crossing_of, visit_of
+from geo_service.flow.telling import crossings_of, visit_of
 from geo_service.geofences.events import Event
 from geo_service.geofences.visits import Closed, Visit
 from geo_service.offers.coupons import REPLAY_SECRET
@@ -196,13 +196,9 @@ class Partition:
         """Crossings out, visits out, and each crossing on to the partition of its store."""
         if not events and not late:
             return
-        logged = instant(now_ms)
-        first = len(self._step.outputs)
-        crossings = [
-            crossing_of(f"{self.number}-{self._entry}-{first + number}", event, logged)
-            for number, event in enumerate(events)
-        ]
-        self._say(crossings)
+        prefix = f"{self.number}-{self._entry}-"
+        crossings = crossings_of(events, instant(now_ms), prefix, len(self._step.outputs))
+        self._step.outputs.extend(crossings)
         self._visits(self.devices.visits_of(events, late, now_ms))
         for crossing in crossings:
             if crossing.store is not None and crossing.reason == "observed":
@@ -243,9 +239,9 @@ class Partition:
             case OrderStanding() if self.profiles.ordered(body, now_ms):
                 facts = self.facts(body.device, body.store, now_ms)
                 fences = [fence.id for fence in self.site.fence.values() if fence.store == body.store]
-                for number, event in enumerate(self.devices.presence.present(fences, body.device)):
-                    # No crossing that is told: it triggers what waits for an order, where the shopper already is.
-                    crossing = crossing_of(f"{self.number}-{self._entry}-ready{number}", event, instant(now_ms))
+                present = self.devices.presence.present(fences, body.device)
+                # No crossings that are told: they trigger what waits for an order, where the shopper already is.
+                for crossing in crossings_of(present, instant(now_ms), f"{self.number}-{self._entry}-ready", 0):
                     self._ask(crossing, msgspec.structs.replace(facts, order="became_ready"))
 
     def _hand_over(self) -> None:

@@ -15,7 +15,7 @@ from geo_service.catalogue.documents import Campaign
 from geo_service.flow.ledger import Claim, Ledger
 from geo_service.flow.offering import Asked
 from geo_service.flow.partition import Partition
-from geo_service.flow.telling import crossing_of
+from geo_service.flow.telling import crossings_of
 from geo_service.offers.campaigns import concerns
 from geo_service.offers.decide import Plan, used_up
 from geo_service.offers.facts import Facts
@@ -105,7 +105,7 @@ def _people(partition: Partition, campaign: Campaign, question: Present) -> Peop
         if trigger.type == "order_ready" and facts.order != "ready":
             continue
         now = instant(now_ms)
-        crossing = crossing_of(f"preview-{number}", event, now)
+        [crossing] = crossings_of([event], now, "preview-", number)
         of_type = "enter" if trigger.type == "order_ready" else trigger.type
         # As if it happened now, and for as long as the campaign asks.
         people.append((msgspec.structs.replace(crossing, type=of_type, time=now, duration_s=trigger.dwell_s), facts))
