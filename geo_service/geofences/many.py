@@ -30,6 +30,7 @@ Written = tuple[Any, float | None]
 Read = tuple[Shape, list[Fault]]
 """A shape, and what was repaired on the way."""
 _Lists = list[Any] | tuple[Any, ...]
+_ONE_RING = np.array([0, 1], np.int64)
 _SURE = 1e-6
 """An area, against what it is added up from, of which the sign is beyond doubt."""
 
@@ -99,14 +100,18 @@ def _read_polygons(numbers: list[int], polygons: list[list[Any]], found: dict[in
     outer[polygon_starts[:-1]] = True
     wrong = (area > 0) != outer
     made = shapely.from_ragged_array(shapely.GeometryType.POLYGON, positions, (ring_starts, polygon_starts))
+    faulty = set(np.flatnonzero(np.logical_or.reduceat(wrong, polygon_starts[:-1])).tolist())
+    firsts = polygon_starts.tolist()
+    begins = ring_starts[polygon_starts].tolist()
     for number in np.flatnonzero(shapely.is_valid(made)).tolist():
-        first, last = polygon_starts[number : number + 2].tolist()
-        begins = ring_starts[first : last + 1]
+        first, last, begin = firsts[number], firsts[number + 1], begins[number]
         shape = Polygons(
-            positions[begins[0] : begins[-1]].copy(), begins - begins[0], np.array([0, last - first], np.int64)
+            positions[begin : begins[number + 1]].copy(),
+            ring_starts[first : last + 1] - begin,
+            _ONE_RING if last - first == 1 else np.array([0, last - first], np.int64),
         )
-        faults = [Fault(WOUND, None, ring) for ring in np.flatnonzero(wrong[first:last]).tolist()]
-        found[numbers[number]] = shape, faults
+        turned = np.flatnonzero(wrong[first:last]).tolist() if number in faulty else []
+        found[numbers[number]] = shape, [Fault(WOUND, None, ring) for ring in turned]
 
 
 def _as_array(rings: list[Any]) -> Floats | None:
