@@ -268,6 +268,8 @@ class Pacers:
             "flows": self._flows,
             "taken": self._taken,
             "overrides": self._overrides,
+            "shown": self._shown_ms,
+            "changed": list(self._changed),
         }
 
     @classmethod
@@ -278,7 +280,8 @@ class Pacers:
         pacers._flows = msgspec.convert(dumped.get("flows", {}), dict[str, Flows])
         pacers._taken = msgspec.convert(dumped.get("taken", {}), dict[str, tuple[int, int]])
         pacers._overrides = msgspec.convert(dumped.get("overrides", {}), dict[str, list[Override]])
-        pacers._changed = dict.fromkeys(pacers._pacers)
+        pacers._shown_ms = dict(dumped.get("shown", {}))
+        pacers._changed = dict.fromkeys(dumped.get("changed", ()))
         return pacers
 
 

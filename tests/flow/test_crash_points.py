@@ -12,6 +12,7 @@ from geo_service.flow.entries import (
     Entry,
     EntryId,
     Forget,
+    Override,
     Pings,
     Readings,
     Recount,
@@ -38,7 +39,9 @@ FED_AT_ONCE, FOLDED_AT_ONCE, FOLDS_A_CHECKPOINT = 24, 13, 3
 def site():
     site = Site()
     for name, (lat, lon) in SHOPS.items():
-        site.store[name] = Store(id=name, name=name, lat=lat, lon=lon, capacity=Capacity(comfort=14, legal=20))
+        comfort = 200 if name == "s1" else 20
+        capacity = Capacity(comfort=comfort, legal=comfort + 6)
+        site.store[name] = Store(id=name, name=name, lat=lat, lon=lon, capacity=capacity)
         at = {"geometry": {"type": "Point", "coordinates": [lon, lat]}, "store": name, "dwell_s": 40}
         site.fence[f"{name}.near"] = Fence(id=f"{name}.near", role="near", radius_m=300, **at)
         site.fence[f"{name}.shop"] = Fence(id=f"{name}.shop", role="store", radius_m=100, **at)
@@ -86,6 +89,7 @@ def history():
     for second in range(0, 60, 12):
         yield second, *delta("s1", 6, 1)
         yield second, *delta("s2", 2)
+    yield 11, "s1", Override("s1", "pause", "mia", T0 + 40_000)
     yield 63, "s2", Recount("s2", 2)
     yield 64, "d1", Consent("d1", {"offers": False})
     yield 65, "d2", Consent("d2", {"location": False})
@@ -209,7 +213,7 @@ def play(servers, partitions, crash_at=None):
             said += heard.read(1000, 0)
     run.fold()
     said += heard.read(1000, 0)
-    totals = servers.ledger.total(["cap:bread:total", "cap:bun:total"], T0 + 200_000)
+    totals = servers.ledger.total(["cap:bread:total", "cap:bun:total"], T0 + 33_000)
     return run, said, (log.current_all(""), totals)
 
 
