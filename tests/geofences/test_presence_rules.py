@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -77,6 +78,16 @@ def test_a_clock_two_minutes_ahead_is_believed_and_one_further_ahead_is_not(mode
     assert made.skewed.tolist() == [1]
 
 
+def test_a_clock_that_is_not_believed_still_goes_forward(mode):
+    presence = started(mode, circle())
+    made = [
+        step(presence, at(5000 + second, metres), logged_s=second) for second, metres in ((0, 0), (30, 500), (60, 500))
+    ]
+    told = [event for part in made for event in brief(part.events)]
+    assert told == [("enter", "shop", 0, "observed"), ("exit", "shop", 30, "observed")]
+    assert [part.skewed.tolist() for part in made] == [[0], [0], [0]]
+
+
 def test_a_ping_older_than_a_day_is_refused(mode):
     presence = started(mode, circle())
     made = step(presence, at(-DAY_S, 0), at(-DAY_S - 1, 0, "d2"), logged_s=0)
@@ -145,6 +156,17 @@ def test_strict_takes_every_ping_as_it_is():
     ]
 
 
+def test_a_walk_over_the_antimeridian_is_no_leap():
+    quay = Fence(id="quay", geometry={"type": "Point", "coordinates": [-179.9995, 0]}, radius_m=50)
+    presence = started("steady", quay)
+    walk = [
+        ("d1", NOON + 30_000 * turn, 0.0, lon, 5.0, math.nan, math.nan, 0)
+        for turn, lon in enumerate((179.9997, 180, -179.9997))
+    ]
+    assert [step(presence, ping, logged_s=60).held.tolist() for ping in walk] == [[], [], []]
+    assert presence.fences_of("d1") == ["quay"]
+
+
 # --- dwell, silence --------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +201,14 @@ def test_silence_is_an_exit_at_the_last_seen_time(mode):
     [event] = presence.tick(NOON + 660_000)
     assert (event.type, event.reason, event.time_ms, event.duration_ms) == ("exit", "silence", NOON + 60_000, 60_000)
     assert presence.inside("shop") == 0
+
+
+def test_after_silence_the_next_ping_begins_a_new_stay(mode):
+    presence = started(mode, circle(silence_s=600, dwell_s=60))
+    send(presence, at(0, 0), at(30, 0))
+    assert [event.type for event in presence.tick(NOON + 630_000)] == ["dwell", "exit"]
+    assert send(presence, at(700, 0)) == [("enter", "shop", 700, "observed")]
+    assert brief(presence.tick(NOON + 760_000)) == [("dwell", "shop", 760, "observed")]
 
 
 def test_each_fence_has_its_own_silence(mode):
@@ -226,6 +256,23 @@ def test_a_fence_moved_away_is_left_now_and_entered_at_the_next_ping(mode):
     send(presence, at(0, 0), at(0, 900, "d2"))
     assert brief(presence.put_fence(circle(east_m=900), NOON + 5_000)) == [("exit", "shop", 5, "fence_changed")]
     assert send(presence, at(30, 0), at(30, 900, "d2")) == [("enter", "shop", 30, "observed")]
+
+
+def test_a_new_fence_is_entered_at_the_next_ping_of_who_is_in_it(mode):
+    presence = started(mode, circle())
+    send(presence, at(0, 0))
+    assert presence.put_fence(circle("zone"), NOON + 5_000) == []
+    assert send(presence, at(30, 0)) == [("enter", "zone", 30, "observed")]
+
+
+def test_a_fence_whose_new_hours_have_ended_is_left_now_and_entered_when_they_begin(mode):
+    presence = started(mode, circle())
+    send(presence, at(0, 0))
+    soon = (NOON // 60_000 + 2) * 60_000
+    begins = datetime.fromtimestamp(soon / 1000, UTC)
+    changed = circle(hours={begins.strftime("%a").lower(): [[begins.strftime("%H:%M"), "23:59"]]})
+    assert brief(presence.put_fence(changed, NOON + 5_000)) == [("exit", "shop", 5, "fence_changed")]
+    assert brief(presence.tick(soon)) == [("enter", "shop", (soon - NOON) / 1000, "observed")]
 
 
 def test_a_fence_changed_in_all_but_its_shape_keeps_its_stays(mode):
@@ -318,6 +365,18 @@ def test_hours_follow_the_local_clock_when_it_changes(mode, day, opens):
     presence = opened(mode, hours, "Europe/Helsinki", begin - 600)
     assert send(presence, at(begin - 30, 0)) == []
     assert brief(presence.tick(NOON + round(begin * 1000))) == [("enter", "shop", begin, "observed")]
+
+
+@pytest.mark.parametrize(("night", "lasts_h"), [("2026-03-28", 7), ("2026-10-24", 9), ("2026-06-06", 8)])
+def test_a_night_in_which_the_clock_changes_is_an_hour_shorter_or_longer(mode, night, lasts_h):
+    zone = ZoneInfo("Europe/Helsinki")
+    begin = (datetime.fromisoformat(f"{night}T20:00").replace(tzinfo=zone).timestamp() * 1000 - NOON) / 1000
+    fence = circle(hours={"sat": [["20:00", "04:00"]]}, timezone="Europe/Helsinki", silence_s=DAY_S)
+    presence = started(mode, fence, now_ms=NOON + round(begin * 1000))
+    assert send(presence, at(begin + 60, 0)) == [("enter", "shop", begin + 60, "observed")]
+    ends = begin + lasts_h * 3600
+    assert presence.tick(NOON + round(ends * 1000) - 1) == []
+    assert brief(presence.tick(NOON + round(ends * 1000))) == [("exit", "shop", ends, "fence_changed")]
 
 
 def test_a_backlog_is_judged_by_the_hours_of_its_own_time(mode):
