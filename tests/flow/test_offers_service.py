@@ -18,9 +18,7 @@ def service(redis_url, mqtt_url, service_of, town_of):
     campaigns = [
         Campaign(id="bread", name="Bread", skus=["rye"], texts=texts, caps=Caps(redemptions=100), **near),
         Campaign(id="coffee", name="Coffee", skus=["beans"], **near),
-        Campaign(
-            id="members", name="Members", priority=9, audience={"rule": "segment", "any_of": ["members"]}, **near
-        ),
+        Campaign(id="members", name="Members", priority=9, audience={"rule": "segment", "any_of": ["members"]}, **near),
     ]
     town.site.campaign = {campaign.id: campaign for campaign in campaigns}
     with service_of(redis_url, mqtt_url, town, partitions=2) as service:
