@@ -15,18 +15,20 @@ from geo_service.api.problems import Problem, not_found
 from geo_service.api.services import Accepted, Services
 from geo_service.catalogue.documents import Id
 from geo_service.ids import require_id
-from geo_service.outputs import Occupancy
+from geo_service.outputs import Alert, Occupancy
 from geo_service.principals import Action
 
 Ports = NamedDependency[SkipValidation[Services]]
 
 
 class StoreOccupancy(msgspec.Struct, frozen=True, kw_only=True):
-    """A store's occupancy, and that of its zones."""
+    """A store's occupancy, that of its zones, and the alerts that stand."""
 
     store: Occupancy | None
     """null: nothing has been counted there yet."""
     zones: list[Occupancy]
+    alerts: list[Alert]
+    """Those that stand, of the store and of its zones."""
 
 
 class NewCount(msgspec.Struct, frozen=True):
@@ -46,17 +48,16 @@ async def get_occupancy(request: Asked, services: Ports, key: FromPath[str]) -> 
     """The newest value with its 90 % interval, as it also stands in the event stream."""
     require_store(asker(request), require_id(key, "store"))
 
-    def read() -> list[bytes] | None:
+    def read() -> tuple[list[bytes], list[bytes]]:
         if services.catalogue.get("store", key) is None:
-            return None
-        return list(services.current.occupancy([key]).get(key, ()))
+            raise not_found("store", key)
+        return list(services.current.occupancy([key]).get(key, ())), list(services.current.alerts([key]))
 
-    outputs = await asyncio.to_thread(read)
-    if outputs is None:
-        raise not_found("store", key)
+    outputs, alerts = await asyncio.to_thread(read)
     own = [output for output in outputs if _zone.decode(output).zone is None]
     zones = [output for output in outputs if output not in own]
-    body = b'{"store":' + (own[0] if own else b"null") + b',"zones":[' + b",".join(zones) + b"]}"
+    body = b'{"store":' + (own[0] if own else b"null") + b',"zones":[' + b",".join(zones) + b'],"alerts":['
+    body += b",".join(alerts) + b"]}"
     return Response(body, media_type="application/json")
 
 

@@ -120,6 +120,12 @@ class Sensor(Document, frozen=True, kw_only=True):
         """The topic that it publishes to."""
         return self.topic or f"geo/v1/sensor/{self.id}"
 
+    @property
+    def zones(self) -> set[str]:
+        """The zones whose people it counts."""
+        named = {self.zone, *(zone for line in self.lines.values() for zone in (line.zone, line.from_zone))}
+        return {zone for zone in named if zone is not None}
+
 
 class Caps(Document, frozen=True, kw_only=True):
     """How often a campaign may speak."""

@@ -46,6 +46,4 @@ class Announcer:
 
 def zones_of(sensors: list[Sensor]) -> list[str]:
     """The zones whose people these sensors count."""
-    zones = {sensor.zone for sensor in sensors}
-    zones |= {zone for sensor in sensors for line in sensor.lines.values() for zone in (line.zone, line.from_zone)}
-    return sorted(zone for zone in zones if zone is not None)
+    return sorted({zone for sensor in sensors for zone in sensor.zones})

@@ -115,6 +115,7 @@ class Sensing:
         if self._untold_due_ms is not None and self._untold_due_ms <= now_ms:
             for sensor_id in [sensor_id for sensor_id in self._untold if self._due_ms(sensor_id) <= now_ms]:
                 self._tell(sensor_id, now_ms)
+        if self._statuses:
             self._untold_due_ms = min((self._due_ms(sensor_id) for sensor_id in self._untold), default=None)
         statuses, self._statuses = self._statuses, {}
         return statuses
@@ -155,6 +156,7 @@ class Sensing:
         self._counters.setdefault(sensor.id, Counters(config)).config = config
         self._watch(sensor, now_ms)
         self._tell(sensor.id, now_ms)
+        self._told_ms.pop(sensor.id)  # its first word is told at once
 
     def remove(self, sensor_id: str) -> None:
         """A sensor is gone."""

@@ -4,7 +4,7 @@ A reading's way: `sensing.py` (counted once; is the sensor well?) → `places.py
 raised) → `chronicle.py` (what is kept of the day). `openings.py` knows when stores open.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from geo_service import outputs
@@ -16,6 +16,7 @@ from geo_service.flow.openings import Openings
 from geo_service.flow.places import Places, Standing
 from geo_service.flow.places import Said as SaidOfPlaces
 from geo_service.flow.sensing import Sensing
+from sensors.instants import instant
 from sensors.readings import Reading
 
 Said = outputs.Occupancy | outputs.Alert | outputs.Sensor
@@ -56,9 +57,21 @@ class Stores:
         """Messages of sensors that could not be read."""
         return self._sensing.refused(refusals, now_ms)
 
-    def recount(self, recount: Recount, now_ms: int) -> list[SaidOfPlaces]:
+    def recount(self, recount: Recount, now_ms: int) -> Sequence[SaidOfPlaces | outputs.Rejected]:
         """Somebody counted by eye; said at once."""
+        if recount.zone and not self._has_zone(recount.store, recount.zone):
+            topic = f"http:/v1/stores/{recount.store}/occupancy/recount"
+            reason = f"the store has no zone {recount.zone!r}: neither a sensor nor a fence names it"
+            return [outputs.Rejected(topic=topic, reason=reason, time=instant(now_ms))]
         return self._places.recount(recount, now_ms)
+
+    def _has_zone(self, store_id: str, zone: str) -> bool:
+        """Whether a sensor or a fence of the store names it."""
+        fences = (self._site.fence.get(fence_id) for fence_id in (zone, f"{store_id}.{zone}"))
+        if any(fence is not None and fence.store == store_id and fence.role == "zone" for fence in fences):
+            return True
+        sensors = (sensor for sensor in self._site.sensor.values() if sensor.store == store_id)
+        return any(zone in sensor.zones for sensor in sensors)
 
     # --- time --------------------------------------------------------------------------------------------------------
 

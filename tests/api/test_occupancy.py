@@ -17,15 +17,20 @@ def occupancy(zone: str | None = None) -> bytes:
 
 def test_the_newest_occupancy_of_a_store_and_its_zones(client, fakes, bearer):
     fakes.current.values = {"harbour": [occupancy(), occupancy("deli")], "market": [b"{}"]}
+    fakes.current.standing = {"harbour": b'{"alert":"warn"}', "market": b'{"alert":"full"}'}
     answer = client.get("/v1/stores/harbour/occupancy", headers=bearer("sk_harbour"))
     assert answer.status_code == 200
-    assert answer.json() == {"store": json.loads(occupancy()), "zones": [json.loads(occupancy("deli"))]}
+    assert answer.json() == {
+        "store": json.loads(occupancy()),
+        "zones": [json.loads(occupancy("deli"))],
+        "alerts": [{"alert": "warn"}],
+    }
     assert answer.headers["cache-control"] == "no-store"
 
 
 def test_a_store_that_nothing_measures_yet_has_none(client, bearer):
     answer = client.get("/v1/stores/harbour/occupancy", headers=bearer("sk_all"))
-    assert answer.json() == {"store": None, "zones": []}
+    assert answer.json() == {"store": None, "zones": [], "alerts": []}
 
 
 def test_an_unknown_store_is_a_404(client, bearer):

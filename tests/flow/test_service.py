@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="module")
 def service(redis_url, mqtt_url, town_of, service_of, until):
     """One service for all tests of this module; each has a store and devices of its own."""
-    stores = ("ping", "tracks", "http", "visit", "door", "full", "poison", "health", "new")
+    stores = ("ping", "tracks", "http", "visit", "door", "full", "alarm", "poison", "health", "new")
     with service_of(redis_url, mqtt_url, town_of(*stores)) as service:
         client = service.listen()
         # A broker hands out what it retained when somebody subscribes.
@@ -129,6 +129,31 @@ def test_offers_stop_while_the_store_is_full_and_go_on_after_a_recount(service, 
     client.publish("geo/v1/ping/gus", service.town.ping("full", 200))
     client.expect("geo/v1/device/gus/offers", decision="sent")
     assert client.on("geo/v1/device/fay/offers") == []
+
+
+def test_a_crowd_raises_alerts_and_what_was_said_and_counted_by_eye_is_kept(service, until):
+    client = service.listen(topic("alarm", "alert"))
+    stream = service.stream("?stores=alarm")
+    client.publish("geo/v1/sensor/alarm.door", {"in": 30, "out": 0})
+    legal = client.expect(topic("alarm", "alert"), alert="legal", state="raised")
+    assert legal["detail"].endswith("Operational estimate, not life-safety.")
+    stream.expect("alert", id=legal["id"])
+    standing = {alert["alert"] for alert in service.get("/v1/stores/alarm/occupancy").json()["alerts"]}
+    assert standing == {"warn", "full", "legal"}
+    assert service.post("/v1/stores/alarm/occupancy/recount", {"count": 3}).status_code == 202
+    client.expect(topic("alarm", "alert"), alert="legal", state="cleared", since=legal["since"])
+    until(lambda: service.get("/v1/stores/alarm/occupancy").json()["alerts"] == [])
+    (counted,) = until(lambda: service.get("/v1/stores/alarm/occupancy/history").json()["recounts"])
+    assert (counted["count"], counted["mean"]) == (3, pytest.approx(30, abs=3))
+    assert counted["by"]
+    # Within ten seconds: its first word was told before.
+    status = until(lambda: (told := service.get("/v1/sensors/alarm.door").json()["status"])["in_today"] and told)
+    assert (status["state"], status["in_today"]) == ("live", 30)
+    forecast = service.get("/v1/stores/alarm/occupancy/forecast").json()
+    assert forecast["hours"] == []
+    assert forecast["time"] is not None
+    service.post("/v1/stores/alarm/occupancy/recount", {"count": 3, "zone": "attic"})
+    service.stream("?recent=200").expect("rejected", topic="http:/v1/stores/alarm/occupancy/recount")
 
 
 PING = b'{"time": %d, "lat": %s, "lon": -6.0}'

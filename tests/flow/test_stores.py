@@ -52,8 +52,9 @@ class Town:
         return self.feed(Changes([Change(*change) for change in changes]))
 
     def feed(self, body: Any) -> list[outputs.AnyOutput]:
-        self.seq += 1
-        step = self.partition.advance(Entry(EntryId(self.now_ms, self.seq), body))
+        # A tick at which nothing happens changes nothing, so it must not change an id either.
+        self.seq += not isinstance(body, Tick)
+        step = self.partition.advance(Entry(EntryId(self.now_ms, 0 if isinstance(body, Tick) else self.seq), body))
         for name, value in step.values.items():
             if value is None:
                 self.values.pop(name, None)
@@ -298,6 +299,15 @@ def test_a_count_by_eye_is_kept_with_who_and_what_was_shown():
     assert counted.mean == pytest.approx(9, abs=1)
     town.pass_time(T0 + 10 * MINUTE)
     assert day(town)[0][0].ins == 9
+
+
+def test_a_count_of_a_zone_that_nobody_named_is_rejected():
+    shelf = Fence(id="s1.shelf", geometry=POINT, radius_m=20, store="s1", role="zone")
+    town = Town(store(), Sensor(id="door", store="s1", lines={"in": {"from_zone": "lobby"}}), fences=(shelf,))
+    for zone in ("lobby", "shelf", "s1.shelf"):
+        assert of(outputs.Occupancy, town.feed(Recount("s1", 2, zone=zone)))[0].zone == zone
+    (refused,) = town.feed(Recount("s1", 2, zone="attic"))
+    assert "no zone 'attic'" in refused.reason
 
 
 def test_the_days_change_at_the_reset_hour_and_the_evening_smooths_the_day():
