@@ -35,25 +35,18 @@ Edge = tuple[Floats, Floats, Floats, Floats]
 Mask = NDArray[np.bool_]
 
 
-def in_frame(lon: Floats, west: Floats) -> Floats:
-    """Longitudes in [-180, 180), in the plane of a shape that begins at `west`."""
-    return np.where(lon < west, lon + 360, lon)
-
-
 def polygons_cover(outlines: Outlines, slots: Slots, lon: Floats, lat: Floats) -> Mask:
-    """Whether the polygons in a slot cover a point, pair by pair."""
-    head = outlines.head.take(slots, axis=0)
-    x = in_frame(lon, head[:, 0])
-    boxed = (x <= head[:, 2]) & (lat >= head[:, 1]) & (lat <= head[:, 3])
-    inside = np.zeros(len(slots), np.bool_)
-    pair = np.flatnonzero(boxed)
-    y = lat.take(pair)
-    head = head.take(pair, axis=0)
-    slab = outlines.slab.take(slots.take(pair), axis=0)
-    band = np.minimum(((y - head[:, 1]) * head[:, 4]).astype(np.int32), slab[:, 1] - 1) + slab[:, 0]
+    """Whether the polygons in a slot cover a point (longitude in [-180, 180)), pair by pair."""
+    west, south, east, north, rate = outlines.head.take(slots, axis=0).T
+    slab, slabs = outlines.slab.take(slots, axis=0).T
+    turned = (lon < west) & (east >= 180)
+    if turned.any():  # into the plane of shapes that run on beyond 180°
+        lon = np.where(turned, lon + 360, lon)
+    boxed = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
+    band = (np.where(boxed, lat - south, 0) * rate).astype(np.int32)
+    band = np.minimum(band, slabs - 1) + slab
     first = outlines.slabs.take(band)
-    inside[pair] = _odd(outlines, first, outlines.slabs.take(band + 1) - first, x.take(pair), y)
-    return inside
+    return _odd(outlines, first, (outlines.slabs.take(band + 1) - first) * boxed, lon, lat)
 
 
 def _odd(outlines: Outlines, first: NDArray[np.int32], count: NDArray[np.int32], x: Floats, y: Floats) -> Mask:

@@ -309,7 +309,8 @@ def covers(shape: Shape, lat: Floats, lon: Floats) -> NDArray[np.bool_]:
 
 def _east(lon: Floats) -> Floats:
     """Longitudes in [-180, 180)."""
-    return np.where(lon >= 180, lon - 360, lon)
+    beyond = lon >= 180
+    return np.where(beyond, lon - 360, lon) if beyond.any() else lon
 
 
 def _distinct(row: NDArray[np.intp], slot: NDArray[np.int32]) -> Pairs:

@@ -201,3 +201,10 @@ def test_a_comb_whose_every_edge_spans_its_height_stays_within_memory():
     rng = np.random.default_rng(0)
     lat, lon = rng.uniform(0, 0.02, 200), rng.uniform(0, 0.01, 200)
     matches_shapely(index_of({0: shape}), {0: shape}, lat, lon)
+
+
+def test_a_sliver_around_half_the_world_is_matched_exactly():
+    ring = [[-60, 0], [60, 0], [60, 1e-12], [-60, 1e-12], [-60, 0]]
+    shape, _ = read_geometry({"type": "Polygon", "coordinates": [ring]})
+    lat, lon = np.array([0.0, 1e-12, 2e-12, 10.0, -1e-13]), np.array([0.0, 59.0, 1.0, 1.0, 2.0])
+    assert pairs(index_of({3: shape}).match(lat, lon)) == [(0, 3), (1, 3)]
