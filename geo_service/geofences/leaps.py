@@ -49,7 +49,7 @@ class Fixes(NamedTuple):
         return Fixes(self.time_ms[at], self.lat[at], self.lon[at], self.accuracy_m[at])
 
 
-def leaps(devices: Devices, held: dict[int, Fix], dev: Ints, fixes: Fixes) -> Mask:
+def leaps(devices: Devices, held: dict[int, Fix], dev: Ints, fixes: Fixes, repeats: bool) -> Mask:
     """Which rows to hold.
 
     Args:
@@ -57,16 +57,16 @@ def leaps(devices: Devices, held: dict[int, Fix], dev: Ints, fixes: Fixes) -> Ma
         held: the fix held of a device, by its place; brought up to date.
         dev: the device of each row; a device's rows come in the order of time.
         fixes: what each row says.
+        repeats: whether a device occurs more than once.
     """
     holds = np.zeros(len(dev), np.bool_)
-    order = np.argsort(dev, kind="stable")
-    suspect = _suspects(devices, dev[order], fixes.take(order))
+    suspect = _suspects(devices, dev, fixes, repeats)
     if held:
-        suspect |= np.isin(dev[order], np.fromiter(held, np.int64, len(held)))
+        suspect |= np.isin(dev, np.fromiter(held, np.int64, len(held)))
     if not suspect.any():
         return holds
     last: dict[int, Fix | None] = {}
-    for row in order[np.isin(dev[order], dev[order[suspect]])].tolist():
+    for row in np.isin(dev, dev[suspect]).nonzero()[0].tolist():
         place = int(dev[row])
         fix = Fix(*(column[row].item() for column in fixes))
         before = last[place] if place in last else _last(devices, place)
@@ -81,18 +81,32 @@ def leaps(devices: Devices, held: dict[int, Fix], dev: Ints, fixes: Fixes) -> Ma
     return holds
 
 
-def _suspects(devices: Devices, dev: Ints, fixes: Fixes) -> Mask:
-    """Which rows, sorted by device, leap from the one before them or stand at (0, 0)."""
-    before = Fixes(devices.fix_ms[dev], devices.lat[dev], devices.lon[dev], devices.accuracy_m[dev].astype(np.float64))
-    again = np.flatnonzero(dev[1:] == dev[:-1])
-    for column, told in zip(before, fixes, strict=True):
-        column[again + 1] = told[again]
+def _suspects(devices: Devices, dev: Ints, fixes: Fixes, repeats: bool) -> Mask:
+    """Which rows leap from their device's row before, or stand at (0, 0)."""
+    seen_ms, lat, lon = devices.fix_ms[dev], devices.lat[dev], devices.lon[dev]
+    again, earlier = np.empty(0, np.int64), np.empty(0, np.int64)
+    if repeats:
+        order = np.argsort(dev, kind="stable")
+        follows = (dev[order][1:] == dev[order][:-1]).nonzero()[0]
+        again, earlier = order[follows + 1], order[follows]
+        seen_ms[again] = fixes.time_ms[earlier]
+        lat[again], lon[again] = fixes.lat[earlier], fixes.lon[earlier]
+    # Most are nearer than anything could be too far: only the others are measured.
+    degrees = np.abs(fixes.lat - lat) + np.abs(fixes.lon - lon)
+    suspect = ~(degrees * (_METRES_PER_DEGREE * 1000) <= FASTEST_MPS * (fixes.time_ms - np.maximum(seen_ms, 0)))
+    rows = suspect.nonzero()[0]
+    if len(rows):
+        accuracy_m = devices.accuracy_m[dev].astype(np.float64)
+        accuracy_m[again] = fixes.accuracy_m[earlier]
+        suspect[rows] = _leaping(Fixes(seen_ms, lat, lon, accuracy_m).take(rows), fixes.take(rows))
+    return np.asarray(suspect | ((fixes.lat == 0) & (fixes.lon == 0)), np.bool_)
+
+
+def _leaping(before: Fixes, fixes: Fixes) -> Mask:
     gap_ms = fixes.time_ms - np.maximum(before.time_ms, 0)
     far_m = _apart_m(before, fixes) - _blur_m(before.accuracy_m) - _blur_m(fixes.accuracy_m)
     known = (before.time_ms != NEVER) & (gap_ms <= FORGOTTEN_MS)
-    leaping = known & (far_m * 1000 > FASTEST_MPS * gap_ms)
-    nowhere = (fixes.lat == 0) & (fixes.lon == 0)
-    return np.asarray(leaping | nowhere, np.bool_)
+    return np.asarray(known & (far_m * 1000 > FASTEST_MPS * gap_ms), np.bool_)
 
 
 def _apart_m(one: Fixes, other: Fixes) -> Floats:

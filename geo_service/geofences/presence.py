@@ -223,7 +223,7 @@ class Presence:
         """Set rows aside whose fix leaps; they count as arrived all the same."""
         tables, at, dev = self._tables, judged.rows, judged.dev
         fixes = Fixes(judged.time_ms, batch.lat[at], batch.lon[at], batch.accuracy_m[at])
-        holds = leaps(tables.devices, tables.held, dev, fixes)
+        holds = leaps(tables.devices, tables.held, dev, fixes, judged.repeats)
         if not holds.any():
             return judged, np.empty(0, np.int64)
         np.maximum.at(tables.devices.newest_ms, dev[holds], judged.time_ms[holds])
