@@ -179,7 +179,7 @@ class CellTable:
         owner = np.repeat(np.arange(len(where)), sizes)
         rows = spread(starts + _HEADER, sizes)
         old = blocks[rows]
-        old_near = rows - starts[owner] - _HEADER >= blocks[starts[owner]]
+        old_near = rows >= np.repeat(starts + _HEADER + blocks[starts], sizes)
         if leaving is not None:
             stays = ~leaving[old >> 8]
             owner, old, old_near = owner[stays], old[stays], old_near[stays]
