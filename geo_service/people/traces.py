@@ -50,9 +50,9 @@ class Trace:
 
     def __init__(self, person: str) -> None:
         self.person = person
-        self._spellings = spellings(person)
-        self._bytes = [spelling.encode() for spelling in self._spellings]
-        either = "|".join(re.escape(spelling) for spelling in self._spellings)
+        self.spellings = spellings(person)
+        self._bytes = [spelling.encode() for spelling in self.spellings]
+        either = "|".join(re.escape(spelling) for spelling in self.spellings)
         # What stands around an id in a topic, a path or a query.
         self._within = re.compile(rf"(?:^|[/?=&\s'\"]|:/)(?:{either})(?:$|[/?&\s'\"])")
 
@@ -78,12 +78,12 @@ class Trace:
         if isinstance(value, bytes):
             return self.is_in(value)
         if isinstance(value, dict):
-            return any(key in self._spellings or self.is_in_value(each, key) for key, each in value.items())
+            return any(key in self.spellings or self.is_in_value(each, key) for key, each in value.items())
         return isinstance(value, list | tuple) and any(self.is_in_value(each, field) for each in value)
 
     def is_in_text(self, text: str) -> bool:
         """Whether a text names the person: as a whole, as a part of a path, or among lines."""
-        if text in self._spellings or self._within.search(text) is not None:
+        if text in self.spellings or self._within.search(text) is not None:
             return True
         return "\n" in text and self.person in text.split("\n")
 
@@ -91,7 +91,7 @@ class Trace:
         """Whether a key, field or counter is the person's: `word:…:id` or `word:…:id:…`, but not as what stands first after
         the word, which is a campaign's, store's or policy's own id, where more follows.
         """
-        if name in self._spellings or self.is_in_text(name):
+        if name in self.spellings or self.is_in_text(name):
             return True
         if self.person in _RESERVED:
             return False
@@ -117,7 +117,7 @@ class Trace:
                 yield path, plain(value)
                 return
             for key, each in value.items():
-                if key in self._spellings:
+                if key in self.spellings:
                     yield path, plain(each)
                 else:
                     yield from self.excerpts(each, f"{path}.{key}" if path else str(key))

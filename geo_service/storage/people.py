@@ -5,7 +5,7 @@ A key that nobody has thought of here is walked like any other: whatever in it m
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +31,18 @@ class Found(NamedTuple):
     content: Any
 
 
+class Place(NamedTuple):
+    """A key, its declaration, and what varies in its name."""
+
+    declaration: Key
+    key: str
+    parts: list[str]
+
+    def is_named(self, trace: Trace) -> bool:
+        """Whether the key itself is the person's."""
+        return any(trace.is_in_name(part) for part in self.parts)
+
+
 class PersonalData:
     """Every method raises UnreachableError once the client's retries are used up."""
 
@@ -39,29 +51,45 @@ class PersonalData:
         self._client = client
         self._keys = keys or Keys()
         self._partitions = partitions
-        self._forget = Script("ledger_forget")
-        shapes = (f"(?P<{key.name}>{_shape(key)})" for key in KEYS)
-        self._declared = re.compile("|".join(shapes), re.DOTALL)
-        self._by_name = {key.name: key for key in KEYS}
+        self._forget, self._mentioning = Script("ledger_forget"), Script("mentioning")
+        self._by_head: dict[str, list[tuple[re.Pattern[str], Key]]] = {}
+        for key in KEYS:
+            self._by_head.setdefault(_head(key.pattern), []).append((_shape(key), key))
 
     # --- walking -----------------------------------------------------------------------------------------------------
 
-    def personal_keys(self, goes: Iterable[str]) -> Iterator[tuple[Key, str, list[str]]]:
-        """Every key there is that is declared personal and goes so: declaration, key, and what varies in its name."""
-        wanted, prefix = frozenset(goes), self._keys.prefix
-        for raw in self._client.scan_iter(match=f"{prefix}*", count=1000):
-            name = raw.decode("utf-8", "surrogateescape")
-            matched = self._declared.fullmatch(name, len(prefix))
-            declaration = self._by_name[matched.lastgroup or ""] if matched else None
-            if matched is None or declaration is None or not declaration.personal or declaration.goes not in wanted:
-                continue
-            inner = re.fullmatch(_shape(declaration, named=True), name[len(prefix) :], re.DOTALL)
-            parts = [value for part, value in (inner.groupdict() if inner else {}).items() if part != "partition"]
-            yield declaration, name, parts
+    def _declared(self, name: str) -> tuple[Key, list[str]] | None:
+        """The declaration of a key without its prefix, and what varies in its name; as `Keys.declared`, but for millions."""
+        tag, _, rest = name.partition(":")
+        if tag[2:-1].isdigit() and tag.startswith("{p"):
+            tag = "{p}"
+        found = self._by_head.get(f"{tag}:{rest.partition(':')[0]}") or self._by_head.get(tag) or ()
+        for shape, declaration in found:
+            if (matched := shape.fullmatch(name)) is not None:
+                parts = matched.groupdict()
+                parts.pop("partition", None)
+                return declaration, list(parts.values())
+        return None
 
-    def _found(self, declaration: Key, key: str, parts: Sequence[str], trace: Trace) -> Iterator[Found]:
+    def personal_keys(self, goes: Iterable[str], trace: Trace) -> Iterator[Place]:
+        """Every key that is declared personal, goes so, and may hold something about the person."""
+        wanted, prefix = frozenset(goes), self._keys.prefix
+        cursor: Any = 0
+        while True:
+            arguments = [cursor, f"{prefix}*", _CHUNK, *trace.spellings]
+            cursor, names = self._mentioning.run(self._client, [], arguments)
+            for raw in names:
+                name = raw.decode("utf-8", "surrogateescape")
+                found = self._declared(name[len(prefix) :])
+                if found is not None and found[0].personal and found[0].goes in wanted:
+                    yield Place(found[0], name, found[1])
+            if int(cursor) == 0:
+                return
+
+    def _found(self, place: Place, trace: Trace) -> Iterator[Found]:
         """What in a key mentions the person."""
-        if any(trace.is_in_name(part) for part in parts):
+        declaration, key, parts = place
+        if place.is_named(trace):
             yield Found(None, self._whole_of(declaration.kind, key))
         elif declaration.kind == "hash" and parts:
             whole: Any = self._client.hgetall(key)
@@ -125,13 +153,14 @@ class PersonalData:
         trace = Trace(person)
         told: dict[str, list[Any]] = {}
         with reaching(self._client):
-            for declaration, key, parts in self.personal_keys(_TOLD):
-                found = list(self._told(declaration, key, parts, trace))
+            for place in self.personal_keys(_TOLD, trace):
+                found = list(self._told(place, trace))
                 if found:
-                    told.setdefault(declaration.name, []).extend(found)
+                    told.setdefault(place.declaration.name, []).extend(found)
         return dict(sorted(told.items()))
 
-    def _told(self, declaration: Key, key: str, parts: Sequence[str], trace: Trace) -> Iterator[Any]:
+    def _told(self, place: Place, trace: Trace) -> Iterator[Any]:
+        declaration, key, _ = place
         if declaration.name == "log":
             for _, fields in self._entries(key):
                 yield from _told_of_entry(fields, trace)
@@ -142,7 +171,7 @@ class PersonalData:
             for _, fields in self._entries(key):
                 yield from lines_about(trace, fields.get(b"d", b""))
         else:
-            yield from (plain(found.content) for found in self._found(declaration, key, parts, trace))
+            yield from (plain(found.content) for found in self._found(place, trace))
 
     # --- erasing -----------------------------------------------------------------------------------------------------
 
@@ -150,16 +179,17 @@ class PersonalData:
         """Take out what the fold does not: by the name of the key, how many fields, members, entries, keys or lines."""
         trace, removed = Trace(person), Counter[str]()
         with reaching(self._client):
-            for declaration, key, parts in list(self.personal_keys(("mention",))):
-                removed[declaration.name] += self._take_out(declaration, key, parts, trace)
+            for place in list(self.personal_keys(("mention",), trace)):
+                removed[place.declaration.name] += self._take_out(place, trace)
             removed["ledger_counters"] += self._erase_from_ledger(trace)
             for partition in range(self._partitions):
                 removed["outputs"] += rewrite_outputs(self._client, self._keys, partition, trace)
         return +removed
 
-    def _take_out(self, declaration: Key, key: str, parts: Sequence[str], trace: Trace) -> int:
+    def _take_out(self, place: Place, trace: Trace) -> int:
         client: Any = self._client
-        found = [found.what for found in self._found(declaration, key, parts, trace)]
+        declaration, key, _ = place
+        found = [found.what for found in self._found(place, trace)]
         if not found:
             return 0
         if None in found:
@@ -196,9 +226,9 @@ class PersonalData:
         """The names of keys that still mention a person: none, once they are erased (but for the border's own)."""
         trace, left = Trace(person), set()
         with reaching(self._client):
-            for declaration, key, parts in self.personal_keys(("mention", "fold", "rewrite")):
-                if next(iter(self._told(declaration, key, parts, trace)), None) is not None:
-                    left.add(declaration.name)
+            for place in self.personal_keys(("mention", "fold", "rewrite"), trace):
+                if next(iter(self._told(place, trace)), None) is not None:
+                    left.add(place.declaration.name)
         return sorted(left)
 
     def forget_at_border(self, person: str) -> None:
@@ -207,12 +237,17 @@ class PersonalData:
             self._client.zrem(self._keys("located_changed"), person)
 
 
-def _shape(declaration: Key, *, named: bool = False) -> str:
+def _shape(declaration: Key) -> re.Pattern[str]:
     def part(found: re.Match[str]) -> str:
-        shape = r"\d+" if found[1] == "partition" else ".+"
-        return f"(?P<{found[1]}>{shape})" if named else shape
+        return r"(?P<partition>\d+)" if found[1] == "partition" else f"(?P<{found[1]}>.+)"
 
-    return _PART.sub(part, re.escape(declaration.pattern))
+    return re.compile(_PART.sub(part, re.escape(declaration.pattern)), re.DOTALL)
+
+
+def _head(pattern: str) -> str:
+    """What stands before the first part that varies, two words of it at the most: what declarations are looked up by."""
+    words = pattern.replace("{p<partition>}", "{p}").split(":", 2)[:2]
+    return words[0] if len(words) > 1 and "<" in words[1] else ":".join(words)
 
 
 def _told_of_entry(fields: Mapping[bytes, bytes], trace: Trace) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """Telling and erasing what is kept of a person, place by place."""
 
+import re
 import threading
 
 import pytest
@@ -12,7 +13,7 @@ from geo_service.pings.batch import PingBatch
 from geo_service.pings.fields import NAN
 from geo_service.storage.erasures import Erasures
 from geo_service.storage.files import StoreFiles
-from geo_service.storage.keys import KEYS, Key
+from geo_service.storage.keys import KEYS, Key, Keys
 from geo_service.storage.people import PersonalData
 from geo_service.storage.positions import Positions
 from geo_service.storage.redis_ledger import RedisLedger
@@ -286,3 +287,13 @@ def test_a_server_that_forbids_it_says_so(client):
             client.execute_command("NO-SUCH-COMMAND")
 
     assert "left to the server" in StoreFiles(Managed()).rewrite(threading.Event())
+
+
+@pytest.mark.parametrize("declaration", KEYS, ids=lambda key: key.name)
+def test_keys_are_told_apart_as_their_declarations_say(declaration, data):
+    parts = re.findall(r"<(\w+)>", declaration.pattern)
+    name = Keys("")(declaration.name, **dict.fromkeys(parts, "17"))
+    found, varying = data._declared(name)
+    assert found is declaration
+    assert varying == ["17"] * sum(part != "partition" for part in parts)
+    assert data._declared(f"{name[1:]}") is None
