@@ -47,6 +47,30 @@ def test_a_dated_exception_replaces_its_day_and_only_that():
     assert hours.is_open(at("2026-12-18 12:00", UTC))
 
 
+def test_an_exception_may_be_a_range_and_a_later_one_overrules_it():
+    hours = Hours(
+        {"exceptions": {"2026-12-24/2027-01-02": [], "2026-12-31": [["10:00", "14:00"]]}}
+        | {day: [["09:00", "21:00"]] for day in DAYS},
+        "UTC",
+    )
+    assert hours.is_open(at("2026-12-23 12:00", UTC))
+    assert not hours.is_open(at("2026-12-24 12:00", UTC))
+    assert not hours.is_open(at("2027-01-02 12:00", UTC))
+    assert hours.is_open(at("2026-12-31 13:00", UTC))
+    assert hours.is_open(at("2027-01-03 12:00", UTC))
+    assert (len(hours.dated), hours.dated[0].isoformat(), hours.dated[-1].isoformat()) == (
+        10,
+        "2026-12-24",
+        "2027-01-02",
+    )
+
+
+@pytest.mark.parametrize("dates", ["2026-12-26/2026-12-25", "2026-01-01/2028-01-01", "soon/2026-12-25", "2026-12-25/x"])
+def test_dates_that_are_none_are_refused(dates):
+    with pytest.raises(ValueError, match="exceptions"):
+        Hours({"exceptions": {dates: []}}, "UTC")
+
+
 def test_no_days_at_all_is_closed_and_all_day_is_all_day():
     assert not Hours({}, "UTC").is_open(at("2026-11-20 12:00", UTC))
     always = Hours({day: [["00:00", "24:00"]] for day in DAYS}, "UTC")

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from geo_service.catalogue.check import check_site
+from geo_service.catalogue.documents import Capacity, Store
 from geo_service.catalogue.site import (
+    Site,
     decode_document,
     encode_document,
     feature_of_fence,
@@ -146,3 +148,21 @@ def test_check_finds_what_does_not_fit_together(tmp_path):
         ("c2", "hours", "error"),
         ("s1/z", "sku", "error"),
     }
+
+
+def test_capacities_that_cannot_be_meant_are_found():
+    zone = {"store": "s1", "role": "zone", "radius_m": 9, "capacity": {"comfort": 30, "legal": 20}}
+    near = {"store": "s1", "role": "near", "radius_m": 9, "capacity": {"comfort": 30}}
+    store = Store(id="s1", name="One", lat=60, lon=25, capacity=Capacity(comfort=50, legal=60, warn=0.95, full=0.9))
+    fences = {
+        name: fence_of_feature(feature(id=name, properties=fields)) for name, fields in (("z", zone), ("n", near))
+    }
+    found = [
+        (problem.id, problem.severity, problem.reason)
+        for problem in check_site(Site(store={"s1": store}, fence=fences))
+    ]
+    assert found == [
+        ("s1", "error", "capacity: warn (0.95) is not below full (0.9)"),
+        ("z", "error", "capacity: comfort is above legal"),
+        ("n", "warning", "capacity: has no effect but for a zone of a store; a store's stands in stores.json"),
+    ]
