@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from typing import NamedTuple
 
 from geo_service.delivery.webhook_targets import AddressRefusedError, Resolve, Target, checked_addresses, resolve
@@ -58,7 +59,7 @@ class _Connection(http.client.HTTPConnection):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock = self._wire = plain
             if self._target.scheme == "https":
-                self.sock = self._wire = _tls().wrap_socket(plain, server_hostname=self._target.host)
+                self.sock = self._wire = tls().wrap_socket(plain, server_hostname=self._target.host)
             return
         raise failure or OSError("no address")
 
@@ -71,7 +72,9 @@ class _Connection(http.client.HTTPConnection):
                 self._wire.shutdown(socket.SHUT_RDWR)
 
 
-def _tls() -> ssl.SSLContext:
+@cache
+def tls() -> ssl.SSLContext:
+    """Certificates checked against the system's authorities (or SSL_CERT_FILE); read once, when first needed."""
     return ssl.create_default_context()
 
 

@@ -4,6 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from contextlib import ExitStack
@@ -13,7 +16,7 @@ import pytest
 
 from geo_service.delivery.webhook_endpoints import EndpointBody, made, rotated
 from geo_service.delivery.webhook_feed import Queued
-from geo_service.delivery.webhook_request import Poster
+from geo_service.delivery.webhook_request import Poster, tls
 from geo_service.delivery.webhook_signing import new_secret
 from geo_service.delivery.webhook_targets import read_target
 from geo_service.delivery.webhooks import Sending
@@ -28,7 +31,7 @@ DAY_MS = 24 * 3_600_000
 class Receiver:
     """An endpoint: answers as `answers` says, one after the other, then 204; keeps what came."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         self.came, self.answers, self.hold = [], [], None
         receiver = self
 
@@ -54,6 +57,11 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._server.handle_error = lambda *_: None  # a handshake that a client breaks off
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/in?shop=1"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -346,3 +354,46 @@ def test_who_does_not_answer_at_all_is_a_failure_with_its_reason(receiver):
     answer = poster.post(b"{}", {})
     assert answer.status is None
     assert "ConnectionRefusedError" in answer.reason
+
+
+@pytest.fixture
+def certificate(tmp_path, monkeypatch):
+    """A certificate for hooks.example, signed by itself; `trust()` makes it one of the authorities."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on the PATH")
+    key, made = tmp_path / "key.pem", tmp_path / "cert.pem"
+    what = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hooks.example"]
+    alternative = ["-addext", "subjectAltName=DNS:hooks.example"]
+    command = [openssl, "req", "-x509", *what, *alternative, "-keyout", key, "-out", made]
+    subprocess.run(command, check=True, capture_output=True)
+    tls.cache_clear()
+
+    def trust():
+        monkeypatch.setenv("SSL_CERT_FILE", str(made))
+        tls.cache_clear()
+
+    yield made, key, trust
+    tls.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "arrives"),
+    [(True, "hooks.example", True), (True, "other.example", False), (False, "hooks.example", False)],
+)
+def test_over_tls_the_name_must_be_the_certificates_and_the_authority_known(certificate, trusted, host, arrives):
+    made, key, trust = certificate
+    if trusted:
+        trust()
+    receiver = Receiver(certificate=(made, key))
+    try:
+        target = read_target(f"https://{host}:{receiver.port}/in", allow_private=True)
+        poster = Poster(target, allow_private=True, resolve=lambda *_: ["127.0.0.1"])
+        answer = poster.post(b"{}", {})
+        poster.close()
+    finally:
+        receiver.close()
+    assert answer.is_success == arrives
+    assert len(receiver.came) == arrives
+    if not arrives:
+        assert "CERTIFICATE_VERIFY_FAILED" in answer.reason
