@@ -205,8 +205,11 @@ class _Weighing:
         """All turns together, by device, slot and row."""
         one = parts[0] if len(parts) == 1 else _Weighed(*map(np.concatenate, zip(*parts, strict=True)))
         key = self._key[one.track]
-        if self._rows.repeats or (key[1:] < key[:-1]).any():
+        if self._rows.repeats:
             one = one.take(np.lexsort((one.row, key)))
+        elif (key[1:] < key[:-1]).any():
+            # Two sorted runs, near and far, which a merge sort takes as such.
+            one = one.take(np.argsort(key, kind="stable"))
         track, row, inside, keep, after, left_ms, low_ms = one
         first = row == self._rows.first[self._rows.who[row]] if self._rows.repeats else True
         prev = np.where(first, self._at[track], NEW)
