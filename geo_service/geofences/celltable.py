@@ -107,11 +107,6 @@ class CellTable:
         self._arena = Arena([np.int32])
         self._arena.allocate(np.ones(1, np.int64))  # no block begins at 0
 
-    @property
-    def empty(self) -> bool:
-        """Whether no cell has an entry."""
-        return not self._listed[: self._count].any()
-
     def look(self, pages: Pages, spots: Spots) -> tuple[Ints, NDArray[np.int32]]:
         """For cells: positions in `pages`, ascending, and the entries of fences that reach into the cell there."""
         hit, start = self._blocks(pages, spots)
