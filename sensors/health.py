@@ -37,6 +37,7 @@ _EXPECTED_MOVES = 10.0
 # What a new sensor's share is taken for, until it has one of its own: two moves for so many people at other doors.
 _PRIOR_OTHERS = {"door": 100.0, "camera": 200.0, "presence": 400.0, "co2": 400.0}
 _PRIOR_MOVES = 2.0
+_QUARTER_MS = 900_000
 # More changes of the hours than any store has between two openings.
 _MAX_HOURS_STEPS = 64
 
@@ -99,6 +100,7 @@ class HealthWatch:
         self._stores: dict[str, list[str]] = {}
         self._queue: list[tuple[int, str]] = []
         self._queued: dict[str, int] = {}
+        self._days: dict[tuple[str, int], tuple[int, int]] = {}
 
     def dump(self) -> bytes:
         """What was learned of every sensor; the setups are the site's and are given again with `configure`."""
@@ -292,8 +294,15 @@ class HealthWatch:
 
     def _day(self, sensor: str, now_ms: int) -> int:
         setup = self._setups[sensor]
-        local = datetime.fromtimestamp(now_ms / 1000, zone(setup.config.timezone or "UTC"))
-        return (local - timedelta(hours=setup.reset_hour)).toordinal()
+        clock = (setup.config.timezone or "UTC", setup.reset_hour)
+        # No offset from UTC changes within a quarter of an hour, and no day begins in one.
+        quarter = now_ms // _QUARTER_MS
+        known_quarter, day = self._days.get(clock, (-1, 0))
+        if known_quarter != quarter:
+            local = datetime.fromtimestamp(quarter * _QUARTER_MS / 1000, zone(clock[0]))
+            day = (local - timedelta(hours=setup.reset_hour)).toordinal()
+            self._days[clock] = quarter, day
+        return day
 
     def _patience_ms(self, sensor: str) -> tuple[int, bool]:
         """How long it may be quiet, and whether that only counts in opening hours."""
