@@ -3,7 +3,6 @@
 A key that nobody has thought of here is walked like any other: whatever in it mentions the person is told, and taken out.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -15,12 +14,11 @@ from geo_service.people.state import kept_in_state
 from geo_service.people.traces import Trace, decoded, lines_about, plain
 from geo_service.pings.batch import PingBatch
 from geo_service.storage.connection import Client, reaching
-from geo_service.storage.keys import KEYS, Key, Keys
+from geo_service.storage.keys import KEYS, Declarations, Key, Keys
 from geo_service.storage.outputs_rewrite import rewrite_outputs
 from geo_service.storage.scripts import Script
 
 _CHUNK = 500
-_PART = re.compile(r"<(\w+)>")
 _TOLD = frozenset(("mention", "fold", "rewrite", "ledger", "border"))
 
 
@@ -52,24 +50,9 @@ class PersonalData:
         self._keys = keys or Keys()
         self._partitions = partitions
         self._forget, self._mentioning = Script("ledger_forget"), Script("mentioning")
-        self._by_head: dict[str, list[tuple[re.Pattern[str], Key]]] = {}
-        for key in KEYS:
-            self._by_head.setdefault(_head(key.pattern), []).append((_shape(key), key))
+        self._declarations = Declarations(KEYS)
 
     # --- walking -----------------------------------------------------------------------------------------------------
-
-    def _declared(self, name: str) -> tuple[Key, list[str]] | None:
-        """The declaration of a key without its prefix, and what varies in its name; as `Keys.declared`, but for millions."""
-        tag, _, rest = name.partition(":")
-        if tag[2:-1].isdigit() and tag.startswith("{p"):
-            tag = "{p}"
-        found = self._by_head.get(f"{tag}:{rest.partition(':')[0]}") or self._by_head.get(tag) or ()
-        for shape, declaration in found:
-            if (matched := shape.fullmatch(name)) is not None:
-                parts = matched.groupdict()
-                parts.pop("partition", None)
-                return declaration, list(parts.values())
-        return None
 
     def personal_keys(self, goes: Iterable[str], trace: Trace) -> Iterator[Place]:
         """Every key that is declared personal, goes so, and may hold something about the person."""
@@ -80,7 +63,7 @@ class PersonalData:
             cursor, names = self._mentioning.run(self._client, [], arguments)
             for raw in names:
                 name = raw.decode("utf-8", "surrogateescape")
-                found = self._declared(name[len(prefix) :])
+                found = self._declarations.find(name[len(prefix) :])
                 if found is not None and found[0].personal and found[0].goes in wanted:
                     yield Place(found[0], name, found[1])
             if int(cursor) == 0:
@@ -235,19 +218,6 @@ class PersonalData:
         """Drop what tells copies of the border that there is nothing to know any more."""
         with reaching(self._client):
             self._client.zrem(self._keys("located_changed"), person)
-
-
-def _shape(declaration: Key) -> re.Pattern[str]:
-    def part(found: re.Match[str]) -> str:
-        return r"(?P<partition>\d+)" if found[1] == "partition" else f"(?P<{found[1]}>.+)"
-
-    return re.compile(_PART.sub(part, re.escape(declaration.pattern)), re.DOTALL)
-
-
-def _head(pattern: str) -> str:
-    """What stands before the first part that varies, two words of it at the most: what declarations are looked up by."""
-    words = pattern.replace("{p<partition>}", "{p}").split(":", 2)[:2]
-    return words[0] if len(words) > 1 and "<" in words[1] else ":".join(words)
 
 
 def _told_of_entry(fields: Mapping[bytes, bytes], trace: Trace) -> Iterator[Any]:

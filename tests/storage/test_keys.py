@@ -79,7 +79,9 @@ def test_a_key_is_found_to_be_what_it_was_made_as(declaration):
 def test_keys_of_a_partition_share_a_hash_tag():
     keys = Keys()
     tags = {
-        re.search(r"\{.*?\}", keys(key.name, partition=3, token="t"))[0] for key in KEYS if "<partition>" in key.pattern
+        re.search(r"\{.*?\}", keys(key.name, **dict.fromkeys(re.findall(r"<(\w+)>", key.pattern), 3)))[0]
+        for key in KEYS
+        if "<partition>" in key.pattern
     }
     assert tags == {"{p3}"}
     assert {re.search(r"\{.*?\}", key.pattern)[0] for key in KEYS if key.name.startswith("ledger")} == {"{ledger}"}

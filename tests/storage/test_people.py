@@ -293,7 +293,7 @@ def test_a_server_that_forbids_it_says_so(client):
 def test_keys_are_told_apart_as_their_declarations_say(declaration, data):
     parts = re.findall(r"<(\w+)>", declaration.pattern)
     name = Keys("")(declaration.name, **dict.fromkeys(parts, "17"))
-    found, varying = data._declared(name)
+    found, varying = data._declarations.find(name)
     assert found is declaration
     assert varying == ["17"] * sum(part != "partition" for part in parts)
-    assert data._declared(f"{name[1:]}") is None
+    assert data._declarations.find(f"{name[1:]}") is None
