@@ -43,7 +43,7 @@ from geo_service.geofences.strips import NEAR_M
 from geo_service.geofences.tables import Ints, Tables
 from geo_service.pings.batch import MOCK, PingBatch
 
-FEW = 8
+FEW = 4
 """Batches of more pings go to the columns at once."""
 _FARTHEST_DEGREE_M = 112_000.0
 
