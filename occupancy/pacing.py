@@ -89,14 +89,15 @@ class Pacer:
         if status == "blind":
             state.blind_since_ms = state.now_ms if state.blind_since_ms is None else state.blind_since_ms
         else:
-            state.blind_since_ms = None
-        state.status = status
-        state.people, state.variance = (
-            max(float(people), 0.0),
-            variance * (_DEGRADED**2 if status == "degraded" else 1.0),
-        )
+            state.blind_since_ms, state.measured = None, True
+        state.people, state.variance, state.status = _standing(people, variance, status)
         self._held()
         state.forecast = None
+
+    def stands_at(self, people: float, variance: float, status: Status) -> bool:
+        """Whether `occupied` would say nothing new."""
+        state = self._state
+        return (state.people, state.variance, state.status) == _standing(people, variance, status)
 
     def recounted(self, at_ms: int, people: float) -> None:
         """Somebody counted by eye, which comes before what `occupied` tells of it.
@@ -344,6 +345,8 @@ class Pacer:
         if override is not None and override.action == "pause":
             until = "" if override.until_ms is None else f" until {self._clock(override.until_ms)}"
             return f"paused by {override.by}{until}"
+        if state.blind_since_ms is not None and not state.measured:
+            return "nothing has counted this store yet"
         if state.blind_since_ms is not None and state.now_ms - state.blind_since_ms >= BLIND_MS:
             return f"how full the store is has not been known since {self._clock(state.blind_since_ms)}"
         if state.holds:
@@ -380,6 +383,10 @@ class Pacer:
 
 
 _PARTS: Final = tuple(part_of_day(hour) for hour in range(24))
+
+
+def _standing(people: float, variance: float, status: Status) -> tuple[float, float, Status]:
+    return max(float(people), 0.0), float(variance) * (_DEGRADED**2 if status == "degraded" else 1.0), status
 
 
 def _positive(capacity: int | None) -> int:

@@ -24,6 +24,8 @@ class State(msgspec.Struct):
     status: Status | None = None
     """None: nothing ever measured this store."""
     blind_since_ms: int | None = None
+    measured: bool = False
+    """Something has counted this store at least once."""
     holds: bool = False
     below_since_ms: int | None = None
     """Since when a held store has been below the level at which it reopens."""

@@ -99,7 +99,7 @@ class Pacers:
     def occupied(
         self, store_id: str, people: float, variance: float, status: Status, flows: Flows, now_ms: int
     ) -> None:
-        """An occupancy of the store as a whole was said; the flows tell who came and left since the last one."""
+        """The occupancy of the store as a whole; the flows tell who came and left since the last one."""
         pacer = self._pacer(store_id, now_ms)
         last = self._flows.get(store_id)
         if last is not None:
@@ -109,8 +109,9 @@ class Pacers:
             if came > 0 or left > 0:
                 pacer.counted(now_ms, max(came, 0.0), max(left, 0.0))
         self._flows[store_id] = flows
-        pacer.occupied(now_ms, people, variance, status)
-        self._changed[store_id] = None
+        if not pacer.stands_at(people, variance, status):
+            pacer.occupied(now_ms, people, variance, status)
+            self._changed[store_id] = None
 
     def recounted(self, store_id: str, people: int, now_ms: int) -> None:
         """Somebody counted a store by eye; its occupancy is said next."""

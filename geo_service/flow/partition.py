@@ -114,7 +114,7 @@ class Partition:
             self._say(self.stores.readings(body.readings, now_ms))
         else:
             self._rare(body, now_ms)
-        decisions = self.offering.answer(self.stores.occupancy, now_ms)
+        decisions = self.offering.answer(self._occupancy, now_ms)
         self._say(decisions.offers)
         self._step.to_commit.extend(decisions.to_commit)
         self.pacers.decided(decisions.offers, now_ms)
@@ -175,8 +175,18 @@ class Partition:
             else:
                 self._step.outputs.append(output)
             if isinstance(output, outputs.Occupancy) and output.zone is None:
-                standing = self.stores.standing(output.store, self._entry.ms)
-                self.pacers.occupied(output.store, *standing[:2], output.status, standing.flows, self._entry.ms)
+                self._pace_from(output)
+
+    def _occupancy(self, store_id: str, now_ms: int) -> outputs.Occupancy | None:
+        """How full a store is now, though it may be said only within the second; pacing starts from the same."""
+        occupancy = self.stores.occupancy(store_id, now_ms)
+        if occupancy is not None:
+            self._pace_from(occupancy)
+        return occupancy
+
+    def _pace_from(self, occupancy: outputs.Occupancy) -> None:
+        standing = self.stores.standing(occupancy.store, self._entry.ms)
+        self.pacers.occupied(occupancy.store, *standing[:2], occupancy.status, standing.flows, self._entry.ms)
 
     # --- devices -----------------------------------------------------------------------------------------------------
 

@@ -151,6 +151,15 @@ def test_a_store_that_has_been_blind_for_ten_minutes_invites_nobody():
     assert made.verdict(T0 + 12 * MINUTE_MS, WALK_S).admit
 
 
+def test_a_store_whose_sensors_have_not_spoken_yet_invites_nobody():
+    made = Pacer(120)
+    made.occupied(T0, 60, 1000.0, "blind")
+    verdict = made.verdict(T0, WALK_S)
+    assert (verdict.admit, verdict.reason) == (False, "nothing has counted this store yet")
+    made.occupied(T0 + MINUTE_MS, 10, 4.0, "live")
+    assert made.verdict(T0 + MINUTE_MS, WALK_S).admit
+
+
 def test_a_manager_pauses_until_a_time_and_resumes():
     made = pacer(10)
     made.override(T0, Override("pause", "mia", T0, T0 + 30 * MINUTE_MS))
