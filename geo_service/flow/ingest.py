@@ -6,12 +6,12 @@ in") is remembered by message id and checksum in the very append that holds it, 
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
 from geo_service.delivery.mqtt_packets import Message as MqttMessage
-from geo_service.flow.entries import Refusal
+from geo_service.flow.entries import Body, Forget, Refusal
 from geo_service.flow.intake import Intake, Message, Problem, SensorDirectory, Taken, bodies_of, nothing_taken
 from geo_service.flow.log import Log, Receipt
 from geo_service.people.border import Border, device_of
@@ -129,12 +129,14 @@ class Ingest:
 
     def _turn_away(self, taken: Taken) -> int:
         """Leave out what may not be stored."""
-        if self._border is None or not (taken.rows or taken.refusals):
+        if self._border is None or not (taken.rows or taken.refusals or taken.others):
             return 0
         border = self._border()
         with self._lock:
             turned = border.turn_away(taken.rows)
         taken.refusals[:] = [refusal for refusal in taken.refusals if border.may_name(refusal.topic)]
+        if border.located.erased:
+            taken.others[:] = [each for each in taken.others if not _concerns(each[1], border.located.erased)]
         self._count("no_consent", turned.no_consent)
         self._count("sensitive", turned.sensitive)
         return sum(turned)
@@ -148,3 +150,8 @@ class Ingest:
             granted = min(wanted, int(self._allowance))
             self._allowance -= granted
             return granted
+
+
+def _concerns(body: Body, people: Collection[str]) -> bool:
+    """Whether an entry is about one of these people and is not the one that makes them forgotten."""
+    return not isinstance(body, Forget) and getattr(body, "device", None) in people

@@ -24,6 +24,8 @@ class Located:
         """`assumed`: whether who has said nothing may be."""
         self.assumed = assumed
         self._differ: set[str] = set()
+        self.erased: set[str] = set()
+        """Who is being erased: of them nothing may be stored, whatever it is about."""
 
     def __len__(self) -> int:
         return len(self._differ)
@@ -36,6 +38,10 @@ class Located:
     def learn(self, answers: Mapping[str, Answer | None]) -> None:
         """Take note; None: nothing is known of the device (any more)."""
         for device, answer in answers.items():
+            if answer == "erased":
+                self.erased.add(device)
+            else:
+                self.erased.discard(device)
             if answer is not None and (answer == "yes") != self.assumed:
                 self._differ.add(device)
             else:

@@ -9,7 +9,7 @@ from geo_service.catalogue.documents import Sensitive
 from geo_service.catalogue.site import Site
 from geo_service.delivery.mqtt_packets import Message
 from geo_service.embedded.servers import start_servers
-from geo_service.flow.entries import START, Consent, Pings
+from geo_service.flow.entries import START, Consent, Forget, Pings
 from geo_service.flow.ingest import Ingest
 from geo_service.flow.partition import Rules
 from geo_service.flow.recording import Line
@@ -103,6 +103,17 @@ def test_where_nothing_is_assumed_a_stranger_leaves_nothing(redis):
     border.http("/v1/people/p/consent", b'{"location": true}')
     border.mqtt(("geo/v1/ping/p", ping()), ("geo/v1/ping/stranger", ping()))
     assert border.devices() == ["p"]
+
+
+def test_of_who_is_being_erased_nothing_is_stored_whatever_it_is_about(border):
+    Consents(border.log._client).set_answer("p-77", "erased")
+    border.http("/v1/people/p-77/consent", b'{"offers": true}')
+    border.http("/v1/behaviour", b'{"device": "p-77", "type": "viewed", "category": "bread"}')
+    border.mqtt(("geo/v1/ping/p-77", ping()))
+    assert border.log.read({0: START}, limit=10, wait_s=0.01) == {}
+    border.http("/v1/people/p-77", b"")
+    (entry,) = border.log.read({0: START}, limit=10, wait_s=0.01)[0]
+    assert entry.body == Forget("p-77")
 
 
 def test_from_a_sensitive_place_nothing_is_stored(border):
