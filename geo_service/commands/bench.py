@@ -13,6 +13,7 @@ BENCHMARKS = {
     "trips": "error of the arrival time",
     "occupancy": "error of the number of people inside, by method",
     "forecast": "error of the forecast of footfall",
+    "pacing": "visits that a promotion brings without overfilling the store, by policy",
     "decide": "what a decision about an offer costs",
     "mqtt": "reading and publishing by themselves",
 }
