@@ -23,10 +23,14 @@ class Openings:
         """When the next store may open or close."""
 
     def put(self, store: Store, now_ms: int) -> bool:
-        """A store is new or changed; returns whether it had or has hours."""
+        """A store is new or changed; returns whether it had or has hours.
+
+        Raises:
+            ValueError: hours or a timezone that are none; nothing changed.
+        """
+        hours = Hours(store.hours or {}, store.timezone)
         if store.hours is None:
             return self.remove(store.id)
-        hours = Hours(store.hours, store.timezone)
         self._by_store[store.id] = _Opening(hours, hours.next_change(now_ms))
         self._look()
         return True

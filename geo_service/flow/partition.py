@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 import msgspec
 
 from geo_service import outputs
+from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site, decode_document
 from geo_service.errors import GeoServiceError, InvalidInputError
 from geo_service.flow.devices import Assumed, Devices, LatePing
@@ -319,6 +320,8 @@ class Partition:
         return sensor if is_mine else None
 
     def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
+        if new is not None:
+            Hours(new.hours or {}, new.timezone)  # refused as a whole, before anybody has taken half of it
         self.offering.changed(new)
         if partition_of(store_id, self._partitions) == self.number:
             self.pacers.store_changed(store_id, new, now_ms)

@@ -394,6 +394,15 @@ def test_a_closed_date_empties_the_store_and_teaches_no_weekday():
     ] == ["2026-06-15"]
 
 
+@pytest.mark.parametrize("broken", [{"timezone": "Mars/Base"}, {"hours": {"mon": [["25:00", "26:00"]]}}])
+def test_a_store_whose_clock_is_none_is_rejected_and_the_old_one_goes_on(broken):
+    town = Town()
+    town.read(T0 + MINUTE, ins=3)
+    (refused,) = town.change(("store", "s1", encode_document(store(**broken))))
+    assert (refused.topic, type(refused)) == ("store/s1", outputs.Rejected)
+    assert of(outputs.Occupancy, town.read(T0 + 2 * MINUTE, ins=1))[-1].in_total == 4
+
+
 moves = st.lists(
     st.tuples(
         st.sampled_from(["count", "count", "tick", "recount", "camera", "still", "moved", "refused"]),
