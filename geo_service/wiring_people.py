@@ -32,7 +32,9 @@ def webhook_roles(
     sending = Sending(endpoints, queues, now_ms, count, allow_private=settings.webhook_private)
 
     def feed(stop: threading.Event) -> None:
-        feed_queues(log.reader(READER), endpoints, queues, log.current_values.occupancy, now_ms, count, stop)
+        feed_queues(
+            log.reader(READER), endpoints, queues, log.current_values.occupancy, now_ms, count, sending.woken.set, stop
+        )
 
     return [("webhook queues", feed), ("webhooks", sending.run)]
 

@@ -125,9 +125,10 @@ def feed_queues(
     current: Current,
     now_ms: Callable[[], int],
     count: Count,
+    wake: Callable[[], None],
     stop: threading.Event,
 ) -> None:
-    """Queue what endpoints are to hear until stopped."""
+    """Queue what endpoints are to hear until stopped; `wake()` is called whenever something was."""
     listening, feed = Listening(endpoints), Feed()
     while not stop.is_set():
         queued: list[Queued] = []
@@ -141,7 +142,9 @@ def feed_queues(
             queued += feed.take(partition, entry, blob, at_ms)
         queued += feed.due(at_ms)
         queues.enqueue(queued, {partition: entry for partition, entry, _ in batch}, at_ms)
-        count("webhooks_queued", len(queued))
+        if queued:
+            count("webhooks_queued", len(queued))
+            wake()
 
 
 class Sending:
@@ -166,20 +169,24 @@ class Sending:
         self._resolve = resolve
         self._listening = Listening(endpoints)
         self._posters: set[Poster] = set()
+        self.woken = threading.Event()
+        """Set when something was queued, so that it need not wait for the next look."""
 
     def run(self, stop: threading.Event) -> None:
         """Send until stopped; an attempt that is under way then is cut off, and made again next time."""
         busy: dict[str, Future[None]] = {}
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook") as pool:
-            while not stop.wait(_LOOK_S if not busy else 0.02):
+            while not stop.is_set():
+                self.woken.wait(_LOOK_S)
+                self.woken.clear()
                 for endpoint_id, sending in list(busy.items()):
                     if sending.done():
                         del busy[endpoint_id]
                         sending.result()  # what went wrong here is no endpoint's fault
                 self._listening.refresh()
-                if len(busy) < SENDERS:
-                    for endpoint in self._due(busy)[: SENDERS - len(busy)]:
-                        busy[endpoint.id] = pool.submit(self._send_some, endpoint, stop)
+                for endpoint in self._due(busy)[: SENDERS - len(busy)] if len(busy) < SENDERS else ():
+                    busy[endpoint.id] = pool.submit(self._send_some, endpoint, stop)
+                    busy[endpoint.id].add_done_callback(lambda _: self.woken.set())
             for poster in tuple(self._posters):
                 poster.cut()
 

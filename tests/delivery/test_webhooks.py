@@ -397,3 +397,14 @@ def test_over_tls_the_name_must_be_the_certificates_and_the_authority_known(cert
     assert len(receiver.came) == arrives
     if not arrives:
         assert "CERTIFICATE_VERIFY_FAILED" in answer.reason
+
+
+def test_what_is_queued_goes_out_at_once_when_the_sender_is_woken(office, receiver):
+    desk = office()
+    desk.add("wh", receiver.url)
+    desk.start()
+    until(lambda: desk.sending._listening.all)
+    desk.queue("wh", 1)
+    desk.sending.woken.set()
+    until(lambda: receiver.came)
+    until(lambda: desk.state("wh").delivered == 1)
