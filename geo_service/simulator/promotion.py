@@ -6,7 +6,7 @@ since opening; a store is open for twelve hours.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,24 +78,24 @@ class Days:
 def make_days(setting: Setting, seed: int, first: int, count: int) -> Days:
     """Days `first` to `first + count` of this seed; the same whichever are asked for."""
     made = [_day(setting, np.random.default_rng([seed, first + number])) for number in range(count)]
-    most = max(int(day[2].max()) for day in made)
+    most = max(int(day.passing.max()) for day in made)
 
-    def padded(place: int, dtype: type[np.generic]) -> NDArray[np.generic]:
+    def padded(columns: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
         block = np.zeros((count, MINUTES, most), dtype)
-        for number, day in enumerate(made):
-            block[number][np.arange(most) < day[2][:, None]] = day[place]
+        for number, column in enumerate(columns):
+            block[number][np.arange(most) < made[number].passing[:, None]] = column
         return block
 
     return Days(
         setting,
-        np.stack([day[0] for day in made]),
-        np.stack([day[1] for day in made]),
+        np.stack([day.ins for day in made]),
+        np.stack([day.outs for day in made]),
         _shape(setting, 0.0, 1.0) / setting.dwell,
-        np.stack([day[2] for day in made]),
-        padded(3, np.bool_),  # type: ignore[arg-type]
-        padded(4, np.int16),  # type: ignore[arg-type]
-        padded(5, np.int16),  # type: ignore[arg-type]
-        np.array([day[6] for day in made]),
+        np.stack([day.passing for day in made]),
+        padded([day.come for day in made], np.bool_),
+        padded([day.delay for day in made], np.int16),
+        padded([day.stay for day in made], np.int16),
+        np.array([day.outage for day in made]),
         seed * 100_003 + first,
     )
 
@@ -104,7 +104,7 @@ def side_by_side(several: list[Days]) -> Days:
     """Days of one setting as one block."""
     most = max(days.come.shape[2] for days in several)
 
-    def joined(name: str) -> NDArray[np.generic]:
+    def joined(name: str) -> NDArray[Any]:
         blocks = [getattr(days, name) for days in several]
         if blocks[0].ndim == 3:
             blocks = [np.pad(block, ((0, 0), (0, 0), (0, most - block.shape[2]))) for block in blocks]
@@ -112,10 +112,22 @@ def side_by_side(several: list[Days]) -> Days:
 
     names = ("ins", "outs", "passing", "come", "delay", "stay", "outage")
     first = several[0]
-    return Days(first.setting, usual=first.usual, seed=first.seed, **{name: joined(name) for name in names})  # type: ignore[arg-type]
+    return Days(first.setting, usual=first.usual, seed=first.seed, **{name: joined(name) for name in names})
 
 
-def _day(setting: Setting, random: np.random.Generator) -> tuple[Ints, Ints, Ints, Floats, Ints, Ints, int]:
+class _Day(NamedTuple):
+    """One day; `come`, `delay` and `stay` have an element for each shopper, in the order in which they pass."""
+
+    ins: NDArray[Any]
+    outs: NDArray[Any]
+    passing: NDArray[Any]
+    come: NDArray[np.bool_]
+    delay: NDArray[Any]
+    stay: NDArray[Any]
+    outage: int
+
+
+def _day(setting: Setting, random: np.random.Generator) -> _Day:
     shape = _shape(setting, random.normal(0, 12), np.exp(random.normal(0, 0.2)))
     rates = shape / setting.dwell * np.exp(random.normal(-0.01, 0.14)) * _mood(random)
     sizes, chances = (np.array(column) for column in zip(*_PARTIES, strict=True))
@@ -130,7 +142,7 @@ def _day(setting: Setting, random: np.random.Generator) -> tuple[Ints, Ints, Int
     delay = np.exp(random.normal(-(_DELAY_SIGMA**2) / 2, _DELAY_SIGMA, total))
     delay = np.clip(np.rint(setting.eta * delay), 1, 300).astype(np.int64)
     closes = MINUTES - random.integers(1, 12, total) - np.repeat(np.arange(MINUTES), passing) - delay
-    return (
+    return _Day(
         np.bincount(comes, minlength=MINUTES),
         np.bincount(leaves[leaves < MINUTES], minlength=MINUTES),
         passing,
@@ -144,7 +156,8 @@ def _day(setting: Setting, random: np.random.Generator) -> tuple[Ints, Ints, Int
 def _stays(setting: Setting, random: np.random.Generator, people: int) -> Ints:
     """Minutes, at least 1."""
     median = setting.dwell * np.exp(-(_DWELL_SIGMA**2) / 2)
-    return np.maximum(np.rint(median * np.exp(random.normal(0, _DWELL_SIGMA, people))), 1).astype(np.int64)
+    stays: Ints = np.maximum(np.rint(median * np.exp(random.normal(0, _DWELL_SIGMA, people))), 1).astype(np.int64)
+    return stays
 
 
 def _shape(setting: Setting, late: float, height: float) -> Floats:
