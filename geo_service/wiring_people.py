@@ -41,7 +41,8 @@ def webhook_roles(
 
 def border_of(client: Client, settings: Settings) -> LiveBorder:
     """What keeps pings out that may not be stored."""
-    return LiveBorder(Consents(client, keys=Keys(settings.prefix)), assumed="location" in settings.assumed)
+    consents, assumed = Consents(client, keys=Keys(settings.prefix)), settings.assumed
+    return LiveBorder(consents, assumed="location" in assumed, offers="offers" in assumed)
 
 
 def people_roles(

@@ -6,12 +6,12 @@ in") is remembered by message id and checksum in the very append that holds it, 
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
 from geo_service.delivery.mqtt_packets import Message as MqttMessage
-from geo_service.flow.entries import Body, Forget, Refusal
+from geo_service.flow.entries import Behaviour, Body, Forget, OrderStanding, Refusal, Traits
 from geo_service.flow.intake import Intake, Message, Problem, SensorDirectory, Taken, bodies_of, nothing_taken
 from geo_service.flow.log import Log, Receipt
 from geo_service.people.border import Border, device_of
@@ -135,8 +135,7 @@ class Ingest:
         with self._lock:
             turned = border.turn_away(taken.rows)
         taken.refusals[:] = [refusal for refusal in taken.refusals if border.may_name(refusal.topic)]
-        if border.located.erased:
-            taken.others[:] = [each for each in taken.others if not _concerns(each[1], border.located.erased)]
+        taken.others[:] = [each for each in taken.others if _may_keep(border, each[1])]
         self._count("no_consent", turned.no_consent)
         self._count("sensitive", turned.sensitive)
         return sum(turned)
@@ -152,6 +151,13 @@ class Ingest:
             return granted
 
 
-def _concerns(body: Body, people: Collection[str]) -> bool:
-    """Whether an entry is about one of these people and is not the one that makes them forgotten."""
-    return not isinstance(body, Forget) and getattr(body, "device", None) in people
+_FOR_OFFERS = (Behaviour, Traits, OrderStanding)
+"""Entries that the fold takes note of only for people who agree to offers."""
+
+
+def _may_keep(border: Border, body: Body) -> bool:
+    """Whether an entry that is no ping may be stored. That somebody be forgotten always may."""
+    device = getattr(body, "device", None)
+    return (
+        device is None or isinstance(body, Forget) or border.may_keep(device, for_offers=isinstance(body, _FOR_OFFERS))
+    )

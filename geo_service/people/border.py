@@ -4,7 +4,7 @@ The fold judges consent by itself, in the order of the log; this only keeps from
 anyway. So what it knows may be a moment old, and a replay of the log without it gives the same outputs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -62,8 +62,15 @@ class Turned(NamedTuple):
 class Border:
     """Judges rows before they are stored."""
 
-    def __init__(self, located: Located, places: SensitivePlaces | None = None) -> None:
+    def __init__(
+        self,
+        located: Located,
+        places: SensitivePlaces | None = None,
+        agrees_to_offers: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """`agrees_to_offers(device)` is asked before what is learnt for offers is stored; that is rare, pings are not."""
         self.located = located
+        self.agrees_to_offers = agrees_to_offers
         self.places = places or SensitivePlaces()
 
     def turn_away(self, rows: list[Row]) -> Turned:
@@ -80,6 +87,10 @@ class Border:
             if covered.any():
                 rows[:] = [row for row, inside in zip(rows, covered.tolist(), strict=True) if not inside]
         return Turned(before - agreed, agreed - len(rows))
+
+    def may_keep(self, device: str, *, for_offers: bool) -> bool:
+        """Whether something else about a device may be stored, for offers or for its own sake."""
+        return device not in self.located.erased and (not for_offers or self.agrees_to_offers(device))
 
     def may_name(self, topic: str) -> bool:
         """Whether a refusal of a message with this topic may be kept: the topic of a ping names its device."""

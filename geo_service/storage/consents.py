@@ -63,6 +63,11 @@ class Consents:
             packed: Any = self._client.hget(self._consents, person)
         return [] if packed is None else _decode(packed)
 
+    def agrees(self, person: str, assumed: bool) -> bool:
+        """Whether a person's last word on offers is yes; `assumed` where they have said none."""
+        said = [each.purposes["offers"] for each in self.history(person) if "offers" in each.purposes]
+        return said[-1] if said else assumed
+
     def answer_of(self, person: str) -> Answer | None:
         """What the border knows of a person."""
         with reaching(self._client):
@@ -105,13 +110,15 @@ class Consents:
 class LiveBorder:
     """The border as of the moment it is asked for: one question to Redis for each batch of pings."""
 
-    def __init__(self, consents: Consents, *, assumed: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        """`assumed`: whether who has said nothing may be located."""
+    def __init__(
+        self, consents: Consents, *, assumed: bool, offers: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`assumed`: whether who has said nothing may be located; `offers`: whether they agree to offers."""
         self._consents = consents
         self._assumed = assumed
         self._clock = clock
         self._lock = threading.Lock()
-        self._border = Border(Located(assumed=assumed))
+        self._border = Border(Located(assumed=assumed), agrees_to_offers=lambda device: consents.agrees(device, offers))
         self._version = -1
         self._looked = 0.0
 

@@ -116,6 +116,19 @@ def test_of_who_is_being_erased_nothing_is_stored_whatever_it_is_about(border):
     assert entry.body == Forget("p-77")
 
 
+def test_what_somebody_did_online_is_stored_only_if_they_agree_to_offers(border):
+    did = [b'{"device": "%b", "type": "viewed", "category": "bread"}' % name for name in (b"no-9", b"yes-9")]
+    border.http("/v1/people/no-9/consent", b'{"offers": true}')
+    border.http("/v1/people/no-9/consent", b'{"offers": false, "location": true}')
+    for body in did:
+        border.http("/v1/behaviour", body)
+    assert border.is_anywhere(b"yes-9")
+    assert not border.is_anywhere(b"no-9")
+    border.http("/v1/people/no-9/consent", b'{"offers": true}')
+    border.http("/v1/behaviour", did[0])
+    assert border.is_anywhere(b"no-9")
+
+
 def test_from_a_sensitive_place_nothing_is_stored(border):
     border.border.use(SensitivePlaces([CLINIC]))
     border.mqtt(("geo/v1/ping/p", ping()), ("geo/v1/ping/q", ping(60.17, 24.95)))
