@@ -58,6 +58,11 @@ class Arena:
             self.columns = [grown(column, self._end) for column in self.columns]
 
 
+def room_of(sizes: Ints) -> Ints:
+    """How many rows a block of so many has room for."""
+    return _CLASSES[np.searchsorted(_CLASSES, sizes)]
+
+
 def grown(column: NDArray[Any], size: int) -> NDArray[Any]:
     """The same column with room for `size` rows and a quarter more; new rows are zero."""
     larger = np.zeros((size + size // 4, *column.shape[1:]), column.dtype)

@@ -13,7 +13,7 @@ blocks   … | 12: 1 2 (7·edge) (9·near) | … | 40: 3 4 (3·full) (7·edge) (
                  └ touching: how many of them, the first ones, reach into it
 ```
 
-An entry is an int32: slot · 2⁸ + circle · 2⁷ + code, so entries sort by slot. For a fence that reaches into the cell code 0 means
+An entry is an int32: slot · 2⁸ + circle · 2⁷ + code, so entries sort by slot; those that only come near are in no order. For a fence that reaches into the cell code 0 means
 that its edge may pass through the cell, so a point needs the exact test; a code c above 0 that the whole cell is inside,
 at least (c - 1) · 4 m from the edge. For a fence that only comes near, the cell is at least c · 4 m from it.
 
@@ -23,7 +23,7 @@ A table holds one level of the grid and changes in place.
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_service.geofences.arena import Arena, Ints, grown, sorted_unique, spread
+from geo_service.geofences.arena import Arena, Ints, grown, room_of, sorted_unique, spread
 from geo_service.geofences.cells import SPOT_BITS, Pages, Spots
 
 CODE_UNIT_M = 4.0
@@ -149,9 +149,47 @@ class CellTable:
         """Put entries into cells (page · 64 + spot)."""
         before = self._used()
         affected = sorted_unique(cells)
-        owner = np.searchsorted(affected, cells)
-        self._rewrite(self._made(affected), None, (owner, entries, near))
+        where = self._made(affected)
+        # By cell, near ones last, by slot.
+        order = np.searchsorted(affected, cells) << 33 | near.astype(np.int64) << 32 | entries
+        order.sort()
+        full = self._append(where, order)
+        if len(full):
+            kept = np.zeros(len(where), np.bool_)
+            kept[full] = True
+            order = order[kept[order >> 33]]
+            number = np.cumsum(kept) - 1
+            coming = number[order >> 33], (order & 0xFFFFFFFF).astype(np.int32), order >> 32 & 1 == 1
+            self._rewrite(where[full], None, coming)
         self._migrate(4 * (self._used() - before))
+
+    def _append(self, where: Ints, order: Ints) -> Ints:
+        """Put entries after those that lists have, where there is room and they belong there; says which lists have none.
+
+        A list's near entries make room for those that touch by going to its end, so they are in no order.
+        """
+        blocks = self._arena.columns[0]
+        owner, close = order >> 33, order >> 32 & 1 == 1
+        more = np.bincount(owner, minlength=len(where))
+        more_touching = np.bincount(owner[~close], minlength=len(where))
+        start = self._starts[where].astype(np.int64)
+        touching, reaching = blocks[start].astype(np.int64), blocks[start + 1].astype(np.int64)
+        first = (order & 0xFFFFFFFF)[np.cumsum(more) - more]
+        belongs = (more_touching == 0) | (touching == 0) | (first > blocks[start + _HEADER + touching - 1])
+        fits = (start != 0) & belongs
+        fits[fits] = (reaching + _HEADER + more <= room_of(reaching + _HEADER))[fits]
+        at = np.flatnonzero(fits)
+        begin = start[at] + _HEADER
+        moved = np.minimum(more_touching[at], reaching[at] - touching[at])
+        leaving = blocks[spread(begin + touching[at], moved)]
+        blocks[spread(begin + reaching[at] + more_touching[at] - moved, moved)] = leaving
+        mine = fits[owner]
+        owner, close, entry = owner[mine], close[mine], order[mine] & 0xFFFFFFFF
+        place = start[owner] + _HEADER + np.where(close, reaching[owner], touching[owner])
+        blocks[place + spread(np.zeros(len(at), np.int64), more[at])] = entry
+        blocks[start[at]] += more_touching[at].astype(np.int32)
+        blocks[start[at] + 1] += more[at].astype(np.int32)
+        return np.flatnonzero(~fits)
 
     def take_out(self, cells: Ints, leaving: NDArray[np.bool_]) -> None:
         """Take the entries of these slots (a mask by slot) out of these cells; some may not have any."""
