@@ -114,8 +114,8 @@ class PostGIS:
         crossings = []
         for line in self._psql.ask(f"EXECUTE step({arrays});"):
             what, device, fence = line.split("|")
-            kind = "enter" if what == "enter" else "exit"
-            crossings.append(Crossing(kind, self._names[int(device)], self._fences[int(fence)]))
+            known = self._names[int(device)], self._fences[int(fence)]
+            crossings.append(Crossing("enter" if what == "enter" else "exit", *known))
         return crossings
 
     def _number(self, device: str) -> int:
@@ -129,9 +129,14 @@ class Psql:
     """One session, one question at a time."""
 
     def __init__(self, binary: Path, socket_folder: Path, log: IO[bytes]) -> None:
-        argv = [binary, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", socket_folder, "-U", "bench", "postgres"]
+        options = ["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", str(socket_folder), "-U", "bench", "postgres"]
         self._process = subprocess.Popen(  # noqa: S603 - our own command line
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, encoding="utf-8", env=_environment()
+            [str(binary), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
+            env=_environment(),
         )
 
     def ask(self, statements: str) -> list[str]:
@@ -198,9 +203,9 @@ def _cluster(
     uid, gid = (None, None) if user is None else (user.pw_uid, user.pw_gid)
     groups = None if user is None else [user.pw_gid]
     data = folder / "data"
-    argv = [binaries / "initdb", "-D", data, "-A", "trust", "-U", "bench", "--no-sync", "--no-locale", "-E", "UTF8"]
+    options = ["-D", str(data), "-A", "trust", "-U", "bench", "--no-sync", "--no-locale", "-E", "UTF8"]
     made = subprocess.run(  # noqa: S603 - our own command line
-        argv,
+        [str(binaries / "initdb"), *options],
         stdout=log,
         stderr=log,
         check=False,

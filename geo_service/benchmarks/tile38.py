@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import hiredis
 import msgspec
@@ -118,7 +118,8 @@ class _Connection:
 
     def send(self, commands: Sequence[tuple[str, ...]]) -> None:
         """Write commands in one piece."""
-        self.socket.sendall(b"".join(map(hiredis.pack_command, commands)))
+        # hiredis says that it packs one word; it packs any number.
+        self.socket.sendall(b"".join(hiredis.pack_command(cast("tuple[str]", command)) for command in commands))
 
     def receive(self) -> list[Any]:
         """The complete answers of one read.
