@@ -29,8 +29,6 @@ _PRIOR_DAY_SIGMA: Final = 0.06
 """How much longer or shorter than usual people stay on one day, relatively."""
 _STRANGER: Final = (2.0, 0.5)
 """What comes on top of the two while few nights have taught anything."""
-_SMOOTHED: Final = 1.3
-"""Scatter is learned from smoothed days, which are calmer than the truth by about so much."""
 _LEAST_VISITORS: Final = 40
 _MOST_STAFF: Final = 0.2
 """Share of the people inside who may be there all day."""
@@ -56,7 +54,7 @@ class Dwell(msgspec.Struct):
     def errors(self) -> tuple[float, float]:
         """Variance of the stayers over their mean, and relative variance of a day's mean dwell time."""
         few = 1 / (1 + self.nights)
-        return _SMOOTHED * self.scatter + _STRANGER[0] * few, self.day_variance + (_STRANGER[1] * few) ** 2
+        return self.scatter + _STRANGER[0] * few, self.day_variance + (_STRANGER[1] * few) ** 2
 
     @property
     def survival(self) -> Floats:
