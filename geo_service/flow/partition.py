@@ -14,6 +14,7 @@ from geo_service import outputs
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site, decode_document
 from geo_service.errors import GeoServiceError, InvalidInputError
+from geo_service.flow import checkpoint
 from geo_service.flow.devices import Assumed, Devices, LatePing
 from geo_service.flow.entries import (
     Behaviour,
@@ -49,8 +50,6 @@ from geo_service.offers.facts import Facts
 from sensors.errors import SensorsError
 from sensors.instants import instant
 
-_VERSION = 3
-
 
 class Rules(NamedTuple):
     """What the whole service agrees on; a replay needs the same."""
@@ -83,6 +82,8 @@ class Partition:
         self._partitions = partitions
         self._rules = rules
         self.site = Site()
+        self._site_dumped: bytes | None = None
+        """As a checkpoint has it, until it changes: of a large site it is most of a checkpoint."""
         self.devices = Devices(rules.presence, rules.assumed)
         self.stores = Stores(self.site)
         self.profiles = Profiles()
@@ -289,6 +290,7 @@ class Partition:
 
     def _change(self, change: Change, now_ms: int) -> None:
         """Apply one document; one that this code cannot use is said to be rejected and leaves what was there."""
+        self._site_dumped = None
         documents = self.site.of(change.kind)
         old = documents.get(change.id)
         try:
@@ -334,12 +336,14 @@ class Partition:
 
     def dump(self) -> bytes:
         """Everything, so that `load` goes on as if nothing had happened."""
-        return _encode(
+        if self._site_dumped is None:
+            self._site_dumped = checkpoint.encode(self.site)
+        return checkpoint.encode(
             {
-                "version": _VERSION,
+                "version": checkpoint.VERSION,
                 "now_ms": self._entry.ms,
                 "rules": [self._rules.presence, sorted(self._rules.assumed)],
-                "site": self.site,
+                "site": msgspec.Raw(self._site_dumped),
                 "devices": self.devices.dump(),
                 "stores": self.stores.dump(),
                 "offering": self.offering.dump(),
@@ -356,9 +360,7 @@ class Partition:
         Raises:
             InvalidInputError: it was written under other rules or by another version.
         """
-        state = _decode(dumped)
-        if state.version != _VERSION:
-            raise InvalidInputError(f"checkpoint has version {state.version}, this program reads {_VERSION}")
+        state = checkpoint.decode(dumped)
         if state.rules != [rules.presence, sorted(rules.assumed)]:
             raise InvalidInputError(f"checkpoint was made under {state.rules}", field="presence, consent")
         partition = cls(number, partitions, ledger, rules)
@@ -379,20 +381,3 @@ def _put(documents: dict[str, Any], key: str, document: Any) -> None:
         documents.pop(key, None)
     else:
         documents[key] = document
-
-
-class _State(msgspec.Struct):
-    version: int
-    now_ms: int
-    rules: list[Any]
-    site: Site
-    devices: dict[str, Any]
-    stores: dict[str, Any]
-    handed: dict[str, str]
-    offering: dict[str, Any] = {}
-    profiles: dict[str, Any] = {}
-    pacers: dict[str, Any] = {}
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_State).decode
