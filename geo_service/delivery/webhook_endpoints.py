@@ -7,6 +7,7 @@ import msgspec
 from geo_service import outputs
 from geo_service.errors import InvalidInputError
 from geo_service.ids import require_id
+from geo_service.offers.coupons import without_code
 from geo_service.people.identity import without_identity
 
 KINDS: frozenset[str] = frozenset(str(kind.__struct_config__.tag) for kind in get_args(outputs.AnyOutput))
@@ -130,5 +131,7 @@ def hears(endpoint: Endpoint, head: Head) -> bool:
 
 
 def form(endpoint: Endpoint, line: bytes, head: Head) -> bytes:
-    """The output's JSON as this endpoint may see it."""
+    """The output's JSON as this endpoint may see it: a coupon's code is money, and the shopper's alone."""
+    if head.kind == "offer":
+        line = without_code(line)
     return line if endpoint.identities or head.device is None else without_identity(line, head.device)

@@ -114,3 +114,13 @@ def test_what_cannot_be_heard_is_refused(body):
 def test_every_kind_of_output_may_be_heard():
     check_body(EndpointBody(url="https://a.example/", kinds=sorted(KINDS), identities=True))
     assert {"crossing", "occupancy", "visit", "offer", "sensor", "rejected"} <= KINDS
+
+
+@pytest.mark.parametrize("identities", [True, False])
+def test_nobody_but_the_shopper_is_told_a_coupons_code(identities):
+    feed = Feed()
+    feed.use([endpoint("wh-1", kinds=["offer"], identities=identities)])
+    offer = {"kind": "offer", "id": "0-17-3.0", "device": "phone-1", "store": "harbour", "code": "7Q4K-9XWM-02RT-HB5N"}
+    (queued,) = feed.take(0, ENTRY, json.dumps(offer).encode(), 0)
+    assert b"7Q4K" not in queued.body
+    assert json.loads(queued.body).get("code") is None
