@@ -130,25 +130,34 @@ def _figures(name: str, outcome: Outcome) -> Figures:
 
 def _scenario(lives: list[Life], swept: dict[str, list[list[Figures]]], base: dict[str, Any] | None) -> dict[str, Any]:
     pooled = {policy: _pooled(by_seed) for policy, by_seed in swept.items()}
-    frontiers = {policy: frontier((f.over_minutes, f.visits) for f in figures) for policy, figures in pooled.items()}
-    visits = {policy: at(points, PROMISED) for policy, points in frontiers.items()}
+    nobody = min(pooled["none"], key=lambda f: f.visits)
+    invites_nobody = (nobody.over_minutes, nobody.visits)
+    frontiers = {
+        policy: frontier([invites_nobody, *((f.over_minutes, f.visits) for f in figures)])
+        for policy, figures in pooled.items()
+    }
     chosen = {policy: _nearest(figures) for policy, figures in pooled.items()}
     ours = {
         target: _lived([life for life in lives if life.target == target]) for target in {life.target for life in lives}
     }
     kept = ours[PROMISED]
+    # Where people who come by themselves overfill the store for longer, no policy can keep it to the promise.
+    equal = PROMISED if nobody.over_minutes < PROMISED else kept.over_minutes
+    visits = {policy: at(points, equal) for policy, points in frontiers.items()}
     chosen["ours"] = kept
     frontiers["ours"] = sorted((figures.over_minutes, figures.visits) for figures in ours.values())
-    visits["ours"] = _at_promise(kept, frontiers["ours"], base)
+    visits["ours"] = _at_equal(equal, kept, frontiers["ours"], base)
     best = max(visits[policy] for policy in SIMPLE)
     promised = [life for life in lives if life.target == PROMISED]
     return {
         "visits": {policy: round(visits[policy], 1) for policy in POLICIES},
         "overshoot_min": {
-            policy: round(kept.over_minutes if policy == "ours" else min(PROMISED, frontiers[policy][-1][0]), 2)
+            policy: round(kept.over_minutes if policy == "ours" else min(equal, frontiers[policy][-1][0]), 2)
             for policy in POLICIES
         },
         "promised_min": PROMISED,
+        "compared_at_min": round(equal, 2),
+        "inviting_nobody_min": round(nobody.over_minutes, 2),
         "visits_as_run": round(kept.visits, 1),
         "ahead_of_best_simple": round(visits["ours"] / best - 1, 4),
         "of_oracle": round(visits["ours"] / visits["oracle"], 4),
@@ -194,14 +203,14 @@ def _lived(lives: list[Life]) -> Figures:
     return Figures(f"target {lives[0].target:g} min", peak=peak, **means)
 
 
-def _at_promise(kept: Figures, own: list[tuple[float, float]], base: dict[str, Any] | None) -> float:
-    """Visits at the promised overshoot: along the own frontier where there is one, else by the slope of the base case's."""
+def _at_equal(equal: float, kept: Figures, own: list[tuple[float, float]], base: dict[str, Any] | None) -> float:
+    """Visits at an overshoot: along the own frontier where there is one, else by the slope of the base case's."""
     points = own if len(own) > 1 else [(over, many) for over, many in base["frontier"]["ours"]] if base else []
     if len(points) < 2:
         return kept.visits
     overs, many = zip(*points, strict=True)
     slope = float(np.polyfit(overs, np.log(many), 1)[0])
-    return kept.visits * float(np.exp(slope * (PROMISED - kept.over_minutes)))
+    return kept.visits * float(np.exp(slope * (equal - kept.over_minutes)))
 
 
 def frontier(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -223,8 +232,8 @@ def _below(first: tuple[float, float], middle: tuple[float, float], last: tuple[
 
 
 def at(hull: list[tuple[float, float]], over: float) -> float:
-    """Visits at this overshoot; below the first point in proportion (a policy may rest on some days)."""
-    overs, many = zip(*[(0.0, 0.0), *hull], strict=True)
+    """Visits at this overshoot."""
+    overs, many = zip(*hull, strict=True)
     return float(np.interp(over, overs, many))
 
 

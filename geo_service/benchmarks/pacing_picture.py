@@ -37,7 +37,7 @@ def main(results: Path, folder: Path) -> None:
 
 def chart(frontiers: dict[str, Points]) -> str:
     """Visits a day against overshoot, one line a policy."""
-    curves = {name: clipped([(0.0, 0.0), *frontiers[name]] if name == "none" else frontiers[name]) for name in STYLES}
+    curves = {name: clipped(frontiers[name]) for name in STYLES}
     most = max(many for points in curves.values() for _, many in points)
     top = -(-int(most) // 200) * 200
     title = "Visits that a promotion brings a day, by how long the store is too full"

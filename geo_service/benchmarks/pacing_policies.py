@@ -110,7 +110,7 @@ class Settings(NamedTuple):
 
 
 SETTINGS: Final = {
-    "none": Settings(Fixed, np.arange(0.1, 1.01, 0.1).tolist(), [()]),
+    "none": Settings(Fixed, np.arange(0.0, 1.01, 0.1).tolist(), [()]),
     "on_off": Settings(OnOff, np.arange(0.55, 1.01, 0.05).tolist(), [(0.02,), (0.1,)]),
     "ramp": Settings(Ramp, np.arange(0.6, 1.06, 0.05).tolist(), [(0.15,), (0.3,), (0.5,)]),
     "pid": Settings(

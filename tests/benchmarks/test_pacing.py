@@ -59,6 +59,7 @@ def test_settings_side_by_side_are_what_they_are_alone_but_for_what_the_doors_mi
     swept = dict(sweep("none", days))
     assert list(swept) == [f"{level:g}" for level in SETTINGS["none"].levels]
     assert swept["1"].visits.tolist() == Floor(days).run(Fixed(days, np.ones(3))).visits.tolist()
+    assert swept["0"].visits.tolist() == [0, 0, 0]
     means = [outcome.visits.mean() for outcome in swept.values()]
     assert means == sorted(means)
 
@@ -114,7 +115,7 @@ def test_a_frontier_is_the_upper_concave_hull_and_rest_days_mix_in():
     hull = pacing.frontier(points)
     assert hull == [(0.0, 10.0), (2.0, 40.0), (4.0, 50.0), (10.0, 60.0)]
     assert pacing.at(hull, 3.0) == 45.0
-    assert pacing.at([(8.0, 40.0)], 4.0) == 20.0
+    assert pacing.at([(2.0, 0.0), (8.0, 40.0)], 5.0) == 20.0
 
 
 def test_reliability_compares_what_was_stated_with_what_came_true():
