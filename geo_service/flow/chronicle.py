@@ -3,8 +3,9 @@
 Values stand under a name of their own and are written whole, so that the same entries folded again leave the same values.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Self
 
@@ -127,13 +128,18 @@ class Chronicle:
         """When values wait to be taken."""
         return self._unwritten_due_ms
 
-    def values(self, places: Mapping[PlaceKey, Place], now_ms: int) -> dict[str, bytes | None]:
-        """The values that are to be written with this entry, by name; None: it is gone."""
+    def values(
+        self, places: Mapping[PlaceKey, Place], is_open: Callable[[str, int], bool], now_ms: int
+    ) -> dict[str, bytes | None]:
+        """The values that are to be written with this entry, by name; None: it is gone.
+
+        `is_open(store, at_ms)` says when a store is open, dated closures and all.
+        """
         for key in list(islice(self._unwritten, WRITTEN_AT_ONCE)):
             del self._unwritten[key]
             diary = self._kept[key].diary
             self._values[day_name(*key, diary.on)] = diary.pack()
-            self._values[outlook_name(*key)] = outlook_of(places[key], now_ms)
+            self._values[outlook_name(*key)] = outlook_of(places[key], partial(is_open, key[0]), now_ms)
         self._unwritten_due_ms = now_ms + _SECOND_MS if self._unwritten else None
         values, self._values = self._values, {}
         return values

@@ -1,5 +1,6 @@
 """What is told ahead of one place: the next hours and the typical week, as current values for whoever asks."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,9 +45,9 @@ def week_name(store: str, zone: str) -> str:
     return f"week:{store}/{zone}"
 
 
-def outlook_of(place: Place, now_ms: int) -> bytes:
-    """JSON of `Outlook`."""
-    return _encode(Outlook(instant(now_ms), _hours(place.forecast(now_ms, HOURS))))
+def outlook_of(place: Place, is_open: Callable[[int], bool], now_ms: int) -> bytes:
+    """JSON of `Outlook`; `is_open` says of an instant (ms) whether the store is open then."""
+    return _encode(Outlook(instant(now_ms), _hours(place.forecast(now_ms, HOURS, open_at=is_open))))
 
 
 def week_of(place: Place, now_ms: int, timezone: str) -> bytes:

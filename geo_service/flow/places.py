@@ -233,7 +233,7 @@ class Places:
 
     def values(self, now_ms: int) -> dict[str, bytes | None]:
         """The current values that are to be written with this entry, by name; None: it is gone."""
-        values: dict[str, bytes | None] = self._chronicle.values(self._places, now_ms)
+        values: dict[str, bytes | None] = self._chronicle.values(self._places, self._openings.is_open, now_ms)
         gone, self._gone = self._gone, {}
         return values | gone
 

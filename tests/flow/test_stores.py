@@ -383,6 +383,25 @@ def test_the_next_hours_and_the_typical_week_are_told_once_they_are_known():
     assert week[0]["time"] >= "2026-06-08T00:00:00Z"
 
 
+def test_nobody_is_expected_after_an_early_close_that_only_the_calendar_knows():
+    hours = {day: [["09:00", "21:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+    capacity = Capacity(comfort=80, legal=100)
+    town = Town(store(hours=hours, capacity=capacity))
+    for days in range(9):
+        for hour in range(1, 13 if days < 8 else 3):
+            at_ms = T0 + days * DAY + hour * HOUR
+            town.read(at_ms + 10 * MINUTE, ins=10 + hour)
+            town.read(at_ms + 40 * MINUTE, outs=10 + hour)
+    usual = json.loads(town.values[outlook_name("s1", "")])["hours"]
+    early = hours | {"exceptions": {"2026-06-09": [["09:00", "13:00"]]}}
+    town.change(("store", "s1", encode_document(store(hours=early, capacity=capacity))))
+    town.pass_time(town.now_ms + 10 * MINUTE)
+    outlook = json.loads(town.values[outlook_name("s1", "")])["hours"]
+    assert len(usual) == len(outlook) == 4
+    assert usual[-1]["mean"] > 1
+    assert outlook[-1]["mean"] < 0.5
+
+
 def test_a_closed_date_empties_the_store_and_teaches_no_weekday():
     closed = {"mon": [["06:00", "22:00"]], "exceptions": {"2026-06-01/2026-06-08": []}}
     town = Town(store(hours=closed))
