@@ -134,7 +134,8 @@ def servers(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(("partitions", "presence"), [(1, "strict"), (4, "steady")])
 def test_kill_minus_nine_in_mid_stream_changes_nothing(servers, town_of, service_of, until, partitions, presence):
-    town = town_of(*STORES, comfort=400, total=CAP)
+    # So large that pacing has nothing to fear of doors through which dozens come every second.
+    town = town_of(*STORES, comfort=400_000, total=CAP)
     random_ = random.Random(partitions)
     options = {"partitions": partitions, "presence": presence}
     with service_of(servers.redis_url, servers.mqtt_url, town, **options) as service:

@@ -242,7 +242,7 @@ def test_the_service_is_unready_without_a_worker_and_ready_again_with_one(
 
 def test_four_partitions_tell_of_the_same_crossings_and_totals(redis_url, mqtt_url, town_of, service_of, until):
     stores = [f"p{number}" for number in range(6)]
-    town = town_of(*stores, total=40, comfort=100)
+    town = town_of(*stores, total=40, comfort=400_000)
     with service_of(redis_url, mqtt_url, town, partitions=4) as service:
         service.start_worker()
         service.await_worker()
