@@ -12,8 +12,9 @@ local wait = 0
 if tokens >= 1 then
   tokens = tokens - 1
 else
-  wait = math.ceil((1 - tokens) * window / size)
+  wait = math.ceil((1 - tokens) * window / size - 1e-6)
 end
-redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens), 'at', string.format('%.3f', now))
+-- In full: whoever asks every millisecond must not lose what little each of them brings.
+redis.call('HSET', KEYS[1], 'tokens', string.format('%.17g', tokens), 'at', string.format('%.3f', now))
 redis.call('PEXPIRE', KEYS[1], math.max(1, math.ceil((size - tokens) * window / size)))
 return wait
