@@ -5,25 +5,14 @@ from litestar.testing import TestClient
 
 from geo_service.api.app import build_app
 from geo_service.api.services import People
-from geo_service.embedded.servers import start_servers
 from geo_service.flow.entries import Consent, EntryId
 from geo_service.flow.log import Commit
-from geo_service.storage.connection import connect
 from geo_service.storage.consents import Consents
 from geo_service.storage.erasures import Erasures
 from geo_service.storage.people import PersonalData
 from geo_service.storage.redis_log import RedisLog
 
 PERSON = "/v1/people/phone-1"
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    with (
-        start_servers(tmp_path_factory.mktemp("redis"), mqtt=False, fsync="everysec") as servers,
-        connect(servers.redis_url) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from geo_service.api.app import build_app
 from geo_service.api.services import Webhooks
 from geo_service.delivery.webhook_feed import Queued
 from geo_service.delivery.webhook_targets import check_url
-from geo_service.embedded.servers import start_servers
 from geo_service.principals import SECRET, Action, Principal
-from geo_service.storage.connection import connect
 from geo_service.storage.keys import Keys
 from geo_service.storage.webhooks import WebhookEndpoints, WebhookQueues
 
@@ -19,15 +17,6 @@ WANTED = {"url": "https://hooks.example/in", "kinds": ["crossing", "occupancy"]}
 
 def public(host, port):
     return ["10.1.1.1"] if host == "inside.example" else ["1.1.1.1"]
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    with (
-        start_servers(tmp_path_factory.mktemp("redis"), mqtt=False, fsync="everysec") as servers,
-        connect(servers.redis_url) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

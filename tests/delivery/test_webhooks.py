@@ -20,8 +20,6 @@ from geo_service.delivery.webhook_request import Poster, tls
 from geo_service.delivery.webhook_signing import new_secret
 from geo_service.delivery.webhook_targets import read_target
 from geo_service.delivery.webhooks import Sending
-from geo_service.embedded.servers import start_servers
-from geo_service.storage.connection import connect
 from geo_service.storage.keys import Keys
 from geo_service.storage.webhooks import WebhookEndpoints, WebhookQueues
 
@@ -74,15 +72,6 @@ class Receiver:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    with (
-        start_servers(tmp_path_factory.mktemp("redis"), mqtt=False, fsync="everysec") as servers,
-        connect(servers.redis_url) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@ import pytest
 from geo_service.catalogue.documents import Sensitive
 from geo_service.catalogue.site import Site
 from geo_service.delivery.mqtt_packets import Message
-from geo_service.embedded.servers import start_servers
 from geo_service.flow.entries import START, Consent, Forget, Pings
 from geo_service.flow.ingest import Ingest
 from geo_service.flow.partition import Rules
 from geo_service.flow.recording import Line
 from geo_service.flow.replay import Replay
 from geo_service.people.sensitive import SensitivePlaces
-from geo_service.storage.connection import connect
 from geo_service.storage.consents import Consents, LiveBorder
 from geo_service.storage.redis_log import RedisLog
 
@@ -24,15 +22,6 @@ CLINIC = Sensitive(id="clinic", geometry={"type": "Point", "coordinates": [24.95
 
 def ping(lat=60.2, lon=24.9):
     return json.dumps({"time": time.time(), "lat": lat, "lon": lon}).encode()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    with (
-        start_servers(tmp_path_factory.mktemp("redis"), mqtt=False, fsync="everysec") as servers,
-        connect(servers.redis_url) as client,
-    ):
-        yield client
 
 
 class Border:
