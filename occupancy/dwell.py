@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 STEP_MS: Final = 300_000
-STEPS_A_DAY: Final = 288
 SPAN: Final = 144
 """Steps after which everybody who came has left: 12 hours."""
 MEDIANS_MINUTES: Final = tuple(round(3 * 1.22**power, 3) for power in range(21))
