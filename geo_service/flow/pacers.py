@@ -5,6 +5,7 @@ invitation also takes a token of the ledger, of which each minute has as many as
 crossings of one entry, or an entry that is folded again after a crash, cannot invite more than there is room for.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -93,6 +94,9 @@ class Pacers:
         """Who came in with the entry that is being folded."""
         self._shown_ms: dict[str, int] = {}
         self._changed: dict[str, None] = {}
+        """Stores whose value is to be told."""
+        self._due: list[tuple[int, str]] = []
+        """A heap of when, as thousands of stores wait and every entry asks; what no longer holds is passed over."""
 
     # --- what the world says -----------------------------------------------------------------------------------------
 
@@ -111,7 +115,7 @@ class Pacers:
         self._flows[store_id] = flows
         if not pacer.stands_at(people, variance, status):
             pacer.occupied(now_ms, people, variance, status)
-            self._changed[store_id] = None
+            self._tell_soon(store_id)
 
     def recounted(self, store_id: str, people: int, now_ms: int) -> None:
         """Somebody counted a store by eye; its occupancy is said next."""
@@ -143,7 +147,7 @@ class Pacers:
             visitor = fingerprint(offer.device, offer.store)
             if offer.decision == "sent" and visitor not in self._entered and not pacer.waits_for(visitor):
                 pacer.sent(now_ms, visitor, eta_s)
-                self._changed[offer.store] = None
+                self._tell_soon(offer.store)
         self._entered.clear()
 
     def override(self, entry: OverrideEntry, now_ms: int) -> None:
@@ -158,7 +162,7 @@ class Pacers:
         kept.insert(0, override)
         del kept[KEPT_OVERRIDES:]
         self._shown_ms.pop(entry.store, None)
-        self._changed[entry.store] = None
+        self._tell_soon(entry.store)
 
     def commit(self, store_id: str, commitments: list[Commitment], now_ms: int) -> None:
         """Everybody whom a store expects for another reason than an offer; replaces what was said before."""
@@ -169,10 +173,10 @@ class Pacers:
         if store is None:
             for known in (self._pacers, self._flows, self._taken, self._overrides, self._shown_ms):
                 known.pop(store_id, None)
-            self._changed[store_id] = None
+            self._tell_soon(store_id)
         elif store_id in self._pacers:
             self._pacers[store_id].configure(now_ms, _capacity(store), store.timezone)
-            self._changed[store_id] = None
+            self._tell_soon(store_id)
 
     def _pacer(self, store_id: str, now_ms: int) -> Pacer:
         pacer = self._pacers.get(store_id)
@@ -230,17 +234,26 @@ class Pacers:
     def values(self, now_ms: int) -> dict[str, bytes | None]:
         """Current values to write with this entry: of each store that something happened to, at most every ten seconds."""
         values: dict[str, bytes | None] = {}
-        for store_id in list(self._changed):
-            pacer = self._pacers.get(store_id)
-            if pacer is None:
-                values[pacing_name(store_id)] = None
-            elif now_ms - self._shown_ms.get(store_id, -VALUES_EVERY_MS) >= VALUES_EVERY_MS:
-                self._shown_ms[store_id] = now_ms
-                values[pacing_name(store_id)] = _encode(self._value(store_id, pacer, now_ms))
-            else:
+        while self._due and self._due[0][0] <= now_ms:
+            _, store_id = heapq.heappop(self._due)
+            if store_id not in self._changed or now_ms < self._value_due_ms(store_id):
                 continue
             del self._changed[store_id]
+            pacer = self._pacers.get(store_id)
+            if pacer is not None:
+                self._shown_ms[store_id] = now_ms
+            values[pacing_name(store_id)] = None if pacer is None else _encode(self._value(store_id, pacer, now_ms))
         return values
+
+    def _tell_soon(self, store_id: str) -> None:
+        due_ms = self._value_due_ms(store_id)
+        if store_id not in self._changed or not due_ms:
+            self._changed[store_id] = None
+            heapq.heappush(self._due, (due_ms, store_id))
+
+    def _value_due_ms(self, store_id: str) -> int:
+        """When the store's value may be told again; one that has no pacer any more is told at once."""
+        return self._shown_ms[store_id] + VALUES_EVERY_MS if store_id in self._shown_ms else 0
 
     def _value(self, store_id: str, pacer: Pacer, now_ms: int) -> Pacing:
         verdict = pacer.preview(now_ms, USUAL_ETA_S)
@@ -282,7 +295,8 @@ class Pacers:
         pacers._taken = msgspec.convert(dumped.get("taken", {}), dict[str, tuple[int, int]])
         pacers._overrides = msgspec.convert(dumped.get("overrides", {}), dict[str, list[Override]])
         pacers._shown_ms = dict(dumped.get("shown", {}))
-        pacers._changed = dict.fromkeys(dumped.get("changed", ()))
+        for store_id in dumped.get("changed", ()):
+            pacers._tell_soon(store_id)
         return pacers
 
 
