@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
+from geo_service.benchmarks.svg import frame, graduation
+
 WIDTH: Final = 760
 HEIGHT: Final = 400
 LEFT: Final = 56
@@ -41,7 +43,7 @@ def chart(frontiers: dict[str, Points]) -> str:
     most = max(many for points in curves.values() for _, many in points)
     top = -(-int(most) // 200) * 200
     title = "Visits that a promotion brings a day, by how long the store is too full"
-    parts = [_frame(title), *_axes(top)]
+    parts = [frame(title, width=WIDTH, height=HEIGHT, left=LEFT, baseline=22), *_axes(top)]
     labels = _labels({name: _y(points[-1][1], top) for name, points in curves.items()})
     for name, points in curves.items():
         label, style = STYLES[name]
@@ -52,15 +54,6 @@ def chart(frontiers: dict[str, Points]) -> str:
         end = _x(points[-1][0]) + 8
         parts.append(f'<text x="{end}" y="{labels[name] + 4}" fill="#333">{escape(label)}</text>')
     return "\n".join([*parts, "</svg>", ""])
-
-
-def _frame(title: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'font-family="system-ui, sans-serif" font-size="12">\n<title>{escape(title)}</title>\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>\n'
-        f'<text x="{LEFT}" y="22" font-size="14" font-weight="600" fill="#111">{escape(title)}</text>'
-    )
 
 
 def clipped(points: Points) -> Points:
@@ -89,9 +82,7 @@ def _labels(ends: dict[str, float]) -> dict[str, float]:
 def _axes(top: int) -> list[str]:
     parts = []
     for many in range(0, top + 1, 200):
-        y = _y(many, top)
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#e5e5e5"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end" fill="#555">{many}</text>')
+        parts += graduation(many, _y(many, top), left=LEFT, right=WIDTH - RIGHT)
     parts += [
         f'<text x="{_x(over)}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" fill="#555">{over}</text>'
         for over in range(0, MOST_MINUTES + 1, 5)

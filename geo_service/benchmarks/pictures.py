@@ -1,7 +1,6 @@
 """The two pictures of `docs/occupancy.md`, drawn from a made store: `python -m geo_service.benchmarks.pictures docs`.
 
-SVG by hand: a few lines and an area need no plotting library. The store is one of those that were tuned on (seed 100), on
-a day after three weeks of learning.
+The store is one of those that were tuned on (seed 100), on a day after three weeks of learning.
 """
 
 import sys
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from geo_service.benchmarks.controls import Raw
 from geo_service.benchmarks.occupancy import CASES, Told, live
+from geo_service.benchmarks.svg import frame, graduation
 from geo_service.simulator.doors import CLOSES, DOORS, FIRST_DAY_MS, OPENS, Day, Store
 from occupancy.place import Place
 
@@ -100,20 +100,15 @@ def chart(title: str, told: Told, lines: list[Line], marks: list[Mark]) -> str:
     top = int(np.ceil(most / 20) * 20)
     least = min(0.0, *(float(line.people.min()) for line in lines))
     bottom = int(np.floor(least / 20) * 20)
-    parts = [_frame(title), *(_mark(mark) for mark in marks), *_axes(bottom, top)]
+    parts = [
+        frame(title, width=WIDTH, height=HEIGHT, left=LEFT, baseline=18),
+        *(_mark(mark) for mark in marks),
+        *_axes(bottom, top),
+    ]
     parts.append(_area(told, bottom, top))
     parts += [f'<polyline fill="none" {line.style} points="{_points(line.people, bottom, top)}"/>' for line in lines]
     parts += _legend(lines)
     return "\n".join([*parts, "</svg>", ""])
-
-
-def _frame(title: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'font-family="system-ui, sans-serif" font-size="12">\n<title>{escape(title)}</title>\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>\n'
-        f'<text x="{LEFT}" y="18" font-size="14" font-weight="600" fill="#111">{escape(title)}</text>'
-    )
 
 
 def _x(minute: float) -> float:
@@ -140,8 +135,7 @@ def _axes(bottom: int, top: int) -> list[str]:
     for people in range(bottom, top + 1, 20):
         y = _y(people, bottom, top)
         colour = "#999" if people == 0 else "#e5e5e5"
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="{colour}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end" fill="#555">{people}</text>')
+        parts += graduation(people, y, left=LEFT, right=WIDTH - RIGHT, colour=colour)
     parts += [
         f'<text x="{_x(hour * 60)}" y="{HEIGHT - 10}" text-anchor="middle" fill="#555">{hour}:00</text>'
         for hour in range(OPENS // 60, CLOSES // 60 + 1, 2)
