@@ -17,7 +17,7 @@ from geo_service.flow.offering import Asked
 from geo_service.flow.partition import Partition
 from geo_service.flow.telling import crossings_of
 from geo_service.offers.campaigns import concerns
-from geo_service.offers.decide import Plan, used_up
+from geo_service.offers.decide import Option, Plan, has_taken, used_up
 from geo_service.offers.facts import Facts
 from geo_service.offers.holdout import is_held_out
 from geo_service.outputs import Crossing
@@ -125,15 +125,16 @@ def _verdicts(plans: Sequence[Plan], campaign: Campaign, ledger: Ledger, now_ms:
 
 def _verdict(plan: Plan, campaign: Campaign, totals: dict[str, int]) -> Verdict | None:
     """Go down the options as the ledger would; what the first with room claims is taken from those who come after."""
-    chosen, verdict, device = None, None, plan.crossing.device
+    best: Option | None = None
+    verdict, device = None, plan.crossing.device
     for option in plan.options:
         is_asked = option.placement.campaign.id == campaign.id
         full = _full(option.claims, totals)
-        withheld = used_up(full) if full is not None else option.withheld
-        if withheld is None and chosen is not None:
-            withheld = ("best", f"{chosen.name} would be the better offer")
+        withheld = used_up(full) if full is not None and not has_taken(best, full) else option.withheld
+        if withheld is None and best is not None:
+            withheld = ("best", f"{best.placement.campaign.name} would be the better offer")
         if withheld is None:
-            chosen = option.placement.campaign
+            best = option
             for claim in option.claims:
                 totals[claim.counter] += claim.amount
         if is_asked:
@@ -143,9 +144,9 @@ def _verdict(plan: Plan, campaign: Campaign, totals: dict[str, int]) -> Verdict 
             )
             reason = ": ".join(withheld or ("holdout", "kept back to measure the effect")) if decision != "sent" else ""
             verdict = Verdict(device, option.placement.store.id, decision, reason or "admitted")
-    if verdict is None or chosen is None or chosen.id == campaign.id:
+    if verdict is None or best is None or best.placement.campaign.id == campaign.id:
         return verdict
-    return msgspec.structs.replace(verdict, instead=chosen.id)
+    return msgspec.structs.replace(verdict, instead=best.placement.campaign.id)
 
 
 def _full(claims: Sequence[Claim], totals: Mapping[str, int]) -> str | None:

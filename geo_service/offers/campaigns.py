@@ -11,7 +11,7 @@ from geo_service.catalogue.documents import Campaign, Caps, Policy, Product, Sto
 from geo_service.catalogue.hours import Hours, local_day
 from geo_service.flow.ledger import Claim
 from geo_service.offers.audience import Audience, Person, read_audience, why_not
-from geo_service.offers.benefits import Benefit, Text, cost_of, read_benefit
+from geo_service.offers.benefits import Benefit, Gift, Text, cost_of, read_benefit
 from geo_service.offers.choice import NEUTRAL_MARGIN
 from geo_service.outputs import Crossing
 from sensors.instants import millis
@@ -113,6 +113,8 @@ class Placement:
         self._rules = rules
         self._hours = None if campaign.hours is None else OpenHours(campaign.hours, store.timezone)
         self._stock_keys = [f"{store.id}/{sku}" for sku in campaign.skus]
+        gift = terms.benefit.sku if isinstance(terms.benefit, Gift) else None
+        self._gift_key = None if gift is None else f"{store.id}/{gift}"
         self._name = f"cap:{campaign.id}"
         self._gap_ms = round((campaign.caps.min_gap_s or 0) * 1000)
         self._good_ms = round(campaign.expires_s * 1000)
@@ -161,9 +163,12 @@ class Placement:
         return why_not(self.terms.audience, person)
 
     def out_of_stock(self, stock: Mapping[str, StockLevel]) -> str | None:
-        """Why there is nothing to sell: every product that the campaign names and whose stock is known has run out."""
-        known = [level for key in self._stock_keys if (level := stock.get(key)) is not None]
-        if known and all(level.on_hand - level.safety <= 0 for level in known):
+        """Why there is nothing to sell or to give: every product that the campaign names has run out, or its gift has. What
+        nobody has told the stock of may be there.
+        """
+        if self._gift_key is not None and _is_out(stock.get(self._gift_key)):
+            return "the gift has run out in this store"
+        if self._stock_keys and all(_is_out(stock.get(key)) for key in self._stock_keys):
             return "nothing of it is left in this store"
         return None
 
@@ -181,6 +186,10 @@ class Placement:
             claims.append(Claim(f"exclusive:{campaign.exclusive}:{device}:exclusive", 1, 1, self._good_ms))
         claims += self._rules.claims(device, now_ms)
         return claims
+
+
+def _is_out(level: StockLevel | None) -> bool:
+    return level is not None and level.on_hand <= level.safety
 
 
 def concerns(document: Campaign | Policy, store: Store) -> bool:

@@ -173,13 +173,13 @@ def settle(plans: Sequence[Plan], ledger: Ledger, *, now_ms: int) -> Decisions:
     offers: list[Offer] = []
     to_commit: list[str] = []
     for each in plans:
-        chosen: Placement | None = None
+        chosen: Option | None = None
         for number, option in enumerate(each.options):
             offer_id = f"{each.crossing.id}.{number}"
             answer = answers.get(offer_id, _GRANTED)
             withheld = _withheld(option, answer, chosen)
             if withheld is None:
-                chosen = option.placement
+                chosen = option
                 if option.claims:
                     to_commit.append(offer_id)
             offers.append(_offer(offer_id, each, option, withheld, now_ms))
@@ -202,15 +202,22 @@ def _reservations(plan: Plan) -> Iterator[Reservation]:
             hold = False
 
 
-def _withheld(option: Option, answer: Answer, chosen: Placement | None) -> Withheld | None:
+def _withheld(option: Option, answer: Answer, chosen: Option | None) -> Withheld | None:
     """Why an option does not speak, now that the ledger has answered."""
-    if not answer.granted:
+    if not answer.granted and not has_taken(chosen, answer.refused):
         return used_up(answer.refused or "")
     if option.withheld is not None:
         return option.withheld
     if chosen is not None:
-        return "best", f"{chosen.campaign.name} was the better offer"
+        return "best", f"{chosen.placement.campaign.name} was the better offer"
     return None
+
+
+def has_taken(chosen: Option | None, counter: str | None) -> bool:
+    """Whether there was room on this counter until the better offer of the same moment took it: a shared cap is then no
+    reason against the others, they are not the best.
+    """
+    return chosen is not None and any(claim.counter == counter for claim in chosen.claims)
 
 
 def used_up(counter: str) -> Withheld:

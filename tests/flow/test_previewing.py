@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from geo_service.catalogue.documents import Campaign, Caps, Fence, Store, Trigger
+from geo_service.catalogue.documents import Campaign, Caps, Fence, Policy, PolicyCaps, Store, Trigger
 from geo_service.catalogue.site import Site, encode_document
 from geo_service.flow.entries import Change, Changes, Consent, Entry, EntryId, Pings, Traits
 from geo_service.flow.ledger import MemoryLedger
@@ -82,6 +82,14 @@ def test_a_better_campaign_is_named():
     assert [(verdict.reason, verdict.instead) for verdict in verdicts] == [
         ("best: Cake would be the better offer", "cake")
     ]
+
+
+def test_a_shared_cap_that_the_better_one_takes_is_no_reason_against_it():
+    live = Live(change(exclusive="sweet"), change(id="cake", name="Cake", state="active", priority=9, exclusive="sweet"))
+    live.partition.site.policy["house"] = Policy(id="house", caps=PolicyCaps(per_device_day=2))
+    live.partition.offering.changed(None)
+    live.ledger = MemoryLedger()  # nothing is taken yet
+    assert set(live.preview().values()) == {"best: Cake would be the better offer"}
 
 
 def test_who_is_held_out_is_told():

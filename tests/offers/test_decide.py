@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo_service.catalogue.documents import Campaign, Caps, StockLevel, Store, Trigger
+from geo_service.catalogue.documents import Campaign, Caps, Policy, PolicyCaps, StockLevel, Store, Trigger
 from geo_service.catalogue.site import Site
 from geo_service.flow.ledger import MemoryLedger
 from geo_service.flow.offering import Offering
@@ -175,6 +175,36 @@ def test_a_campaign_that_ran_into_its_cap_leaves_the_place_to_the_next():
     better = change(BREAD, id="cake", priority=5, caps=Caps(total=0))
     offers = {offer.campaign: offer.decision for offer in ask(world(BREAD, better), crossing()).offers}
     assert offers == {"cake": "withheld", "bread": "sent"}
+
+
+def test_what_the_better_offer_took_of_a_shared_cap_is_no_reason_against_the_others():
+    house = {"house": Policy(id="house", caps=PolicyCaps(per_device_day=1, min_gap_s=60))}
+    better = change(BREAD, id="cake", name="Cake", priority=5, exclusive="sweet")
+    other = change(BREAD, exclusive="sweet")
+    about, ledger = world(other, better, policy=house), MemoryLedger()
+    offers = {offer.campaign: offer.reason for offer in ask(about, crossing(), ledger).offers}
+    assert offers == {"cake": "admitted", "bread": "best: Cake was the better offer"}
+    offers = {offer.campaign: offer.reason for offer in ask(about, crossing(number=2), ledger).offers}
+    assert offers == dict.fromkeys(("cake", "bread"), "caps: an offer that excludes this one is still good")
+    full = change(other, caps=Caps(total=0))
+    offers = {offer.campaign: offer.reason for offer in ask(world(full, better, policy=house), crossing()).offers}
+    assert offers["bread"] == "caps: total is used up"
+
+
+@pytest.mark.parametrize(
+    ("on_hand", "decision"),
+    [({}, "sent"), ({"rye": 0}, "sent"), ({"rye": 0, "oat": 3}, "sent"), ({"rye": 0, "oat": 2}, "withheld")],
+)
+def test_an_offer_is_made_while_one_of_its_products_may_be_there(on_hand, decision):
+    stock = {f"s1/{sku}": StockLevel(store="s1", sku=sku, on_hand=count, safety=2) for sku, count in on_hand.items()}
+    (offer,) = ask(world(change(BREAD, skus=["rye", "oat"]), stock=stock), crossing()).offers
+    assert offer.decision == decision
+
+
+def test_a_gift_that_has_run_out_is_not_promised():
+    campaign = change(BREAD, skus=["oat"], benefit={"type": "gift", "sku": "rye"})
+    (offer,) = ask(world(campaign, stock=SOLD_OUT), crossing()).offers
+    assert offer.reason == "stock: the gift has run out in this store"
 
 
 def test_drafts_other_stores_and_other_triggers_say_nothing():
