@@ -85,7 +85,9 @@ def test_a_better_campaign_is_named():
 
 
 def test_a_shared_cap_that_the_better_one_takes_is_no_reason_against_it():
-    live = Live(change(exclusive="sweet"), change(id="cake", name="Cake", state="active", priority=9, exclusive="sweet"))
+    live = Live(
+        change(exclusive="sweet"), change(id="cake", name="Cake", state="active", priority=9, exclusive="sweet")
+    )
     live.partition.site.policy["house"] = Policy(id="house", caps=PolicyCaps(per_device_day=2))
     live.partition.offering.changed(None)
     live.ledger = MemoryLedger()  # nothing is taken yet
