@@ -34,11 +34,7 @@ class RedisLedger:
     def reserve(self, reservations: Sequence[Reservation], now_ms: int) -> list[Answer]:
         """Decide each reservation in order."""
         check(reservations)
-        items = [
-            [key, ttl_ms, [part for claim in claims for part in _parts(*claim)], group, int(hold)]
-            for key, claims, ttl_ms, group, hold in reservations
-        ]
-        return [_answer(refused) for refused in self._call("reserve", items, now_ms)]
+        return [_answer(refused) for refused in self._call("reserve", reservations, now_ms)]
 
     def commit(self, keys: Sequence[str], now_ms: int) -> list[bool]:
         """Make reservations permanent."""
@@ -62,6 +58,9 @@ class RedisLedger:
                 self._script.queue(pipe, self._keys, arguments)
 
         with reaching(self._client):
+            if len(calls) == 1:
+                # A pipeline of one costs a fifth more than the command alone.
+                return list(self._script.run(self._client, self._keys, calls[0]))
             replies = run_pipeline(self._client, queue, [self._script], transaction=False)
         return [answer for reply in replies for answer in reply]
 
@@ -71,24 +70,23 @@ def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     start = 0
     while start < len(items):
         stop = start + _SLICE
-        while (
-            stop < len(items)
-            and isinstance(items[stop], list)
-            and items[stop][3]
-            and items[stop][3] == items[stop - 1][3]
-        ):
+        while stop < len(items) and _are_alternatives(items[stop - 1], items[stop]):
             stop += 1
         yield items[start:stop]
         start = stop
 
 
+def _are_alternatives(one: str | Reservation, other: str | Reservation) -> bool:
+    return (
+        isinstance(one, Reservation) and isinstance(other, Reservation) and bool(one.group) and one.group == other.group
+    )
+
+
+_GRANTED, _LOOKED = Answer(True), Answer(True, None, True)
+
+
 def _answer(refused: bytes | int) -> Answer:
     """What the script says of a reservation: the counter without room, or nothing; 1 where it only looked."""
     if isinstance(refused, int):
-        return Answer(True, None, True)
-    return Answer(not refused, refused.decode() or None)
-
-
-def _parts(counter: str, amount: int, limit: int | None, forget_after_ms: int | None) -> tuple[str, int, int, int]:
-    """A claim as the script reads it: MessagePack's nil would leave a hole in a Lua table."""
-    return counter, amount, -1 if limit is None else limit, forget_after_ms or 0
+        return _LOOKED
+    return Answer(False, refused.decode()) if refused else _GRANTED

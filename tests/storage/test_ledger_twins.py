@@ -108,6 +108,23 @@ def test_alternatives_stay_together_over_slices(client, keys):
     assert ledger.total(["c"], 1) == [200]
 
 
+def test_more_counters_than_one_command_of_the_store_takes_are_kept_as_in_memory(client, keys):
+    both = MemoryLedger(WINDOW_MS), RedisLedger(client, keys=keys, window_ms=WINDOW_MS)
+    claims = [tuple(Claim(f"{n}.{part}", 1, None, 10 + part) for part in range(20)) for n in range(240)]
+    batch = [Reservation(str(number), each, 30) for number, each in enumerate(claims)]
+    counters = [claim.counter for each in claims for claim in each]
+    for name, items, now_ms in [
+        ("reserve", batch, 1),
+        ("total", counters, 2),
+        ("commit", [str(number) for number in range(0, 240, 2)], 3),
+        ("release", [str(number) for number in range(0, 240, 3)], 4),
+        ("total", counters, 20),
+    ]:
+        of_memory, of_redis = (getattr(ledger, name)(items, now_ms) for ledger in both)
+        assert of_memory == of_redis, name
+    assert_nothing_stays(*both, client, keys, 20)
+
+
 def test_a_server_that_lost_its_scripts_is_given_them_again(client, keys):
     ledger = RedisLedger(client, keys=keys)
     ledger.reserve([Reservation("k", (Claim("c", 1, 1),), 1000)], 1)

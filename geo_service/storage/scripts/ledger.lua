@@ -2,58 +2,96 @@
 -- KEYS: counters, records, due   ARGV: command, now (ms), window (ms), MessagePack of what to do
 -- counter: {total, forget_ms}; forget_ms 0 for never, and telling one life of the counter from the next
 -- record: {state, refused, drop_ms, expires_ms, was committed, was released, {counter, amount, forget_ms, …}, only looked at}
-local COUNTERS, RECORDS, DUE = KEYS[1], KEYS[2], KEYS[3]
 local OVER, RESERVED, COMMITTED = 0, 1, 2
 local LARGEST = 2 ^ 52
+-- Lua hands at most 8000 values to a command; even, so that a name and its value stay together.
+local MOST = 2000
 local now, window = tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local function get(hash, name)
-  local packed = redis.call('HGET', hash, name)
-  return packed and cmsgpack.unpack(packed)
-end
+-- A command costs more than what it does: what a call names is read at once, changed here, and written at once.
+local counters, records = {hash = KEYS[1], known = {}, changed = {}}, {hash = KEYS[2], known = {}, changed = {}}
+-- When something may be over, by member of KEYS[3]; false: it no longer is there.
+local due = {}
 
-local function put(hash, name, value)
-  redis.call('HSET', hash, name, cmsgpack.pack(value))
-end
-
-local function queue(due_ms, member)
-  redis.call('ZADD', DUE, string.format('%.0f', due_ms), member)
-end
-
--- Counters are read once and written once in a call, however many reservations of a batch share them.
-local counters, changed = {}, {}
-
-local function counter_of(name)
-  if counters[name] == nil then
-    counters[name] = get(COUNTERS, name) or false
+local function read(of, names)
+  local known, missing, sought = of.known, {}, {}
+  for _, name in ipairs(names) do
+    if known[name] == nil and not sought[name] then
+      missing[#missing + 1], sought[name] = name, true
+    end
   end
-  return counters[name]
+  for first = 1, #missing, MOST do
+    local found = redis.call('HMGET', of.hash, unpack(missing, first, math.min(first + MOST - 1, #missing)))
+    for at, packed in ipairs(found) do
+      known[missing[first + at - 1]] = packed and cmsgpack.unpack(packed)
+    end
+  end
+end
+
+local function get(of, name)
+  if of.known[name] == nil then
+    read(of, {name})
+  end
+  return of.known[name]
+end
+
+-- false: it is gone.
+local function put(of, name, value)
+  of.known[name], of.changed[name] = value, true
+end
+
+local function call_in_parts(command, key, values)
+  for first = 1, #values, MOST do
+    redis.call(command, key, unpack(values, first, math.min(first + MOST - 1, #values)))
+  end
+end
+
+local function write(of)
+  local kept, gone = {}, {}
+  for name in pairs(of.changed) do
+    local value = of.known[name]
+    if value then
+      kept[#kept + 1] = name
+      kept[#kept + 1] = cmsgpack.pack(value)
+    else
+      gone[#gone + 1] = name
+    end
+  end
+  call_in_parts('HSET', of.hash, kept)
+  call_in_parts('HDEL', of.hash, gone)
+end
+
+local function write_due()
+  local kept, gone = {}, {}
+  for member, at_ms in pairs(due) do
+    if at_ms then
+      kept[#kept + 1] = string.format('%.0f', at_ms)
+      kept[#kept + 1] = member
+    else
+      gone[#gone + 1] = member
+    end
+  end
+  call_in_parts('ZADD', KEYS[3], kept)
+  call_in_parts('ZREM', KEYS[3], gone)
+  due = {}
 end
 
 local function drop_counter(name)
-  if counter_of(name) and counters[name][2] > 0 then
-    redis.call('ZREM', DUE, 'c' .. name)
+  local counter = get(counters, name)
+  if counter and counter[2] > 0 then
+    due['c' .. name] = false
   end
-  counters[name], changed[name] = false, true
-end
-
-local function write_counters()
-  for name in pairs(changed) do
-    if counters[name] then
-      put(COUNTERS, name, counters[name])
-    else
-      redis.call('HDEL', COUNTERS, name)
-    end
-  end
+  put(counters, name, false)
 end
 
 local function give_back(record)
   local claims = record[7]
   for at = 1, #claims, 3 do
     local name = claims[at]
-    local counter = counter_of(name)
+    local counter = get(counters, name)
     if counter and counter[2] == claims[at + 2] then
-      counter[1], changed[name] = counter[1] - claims[at + 1], true
+      counter[1] = counter[1] - claims[at + 1]
+      put(counters, name, counter)
       if counter[1] == 0 then
         drop_counter(name)
       end
@@ -64,26 +102,33 @@ local function give_back(record)
 end
 
 local function end_record(key)
-  local record = get(RECORDS, key)
+  local record = get(records, key)
   if record[1] == RESERVED then
     give_back(record)
-    put(RECORDS, key, record)
-    queue(record[3], 'r' .. key)
+    put(records, key, record)
+    due['r' .. key] = record[3]
   else
-    redis.call('HDEL', RECORDS, key)
-    redis.call('ZREM', DUE, 'r' .. key)
+    put(records, key, false)
+    due['r' .. key] = false
   end
 end
 
 local function sweep()
   while true do
-    local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', ARGV[2], 'LIMIT', 0, 1000)
-    if #due == 0 then
+    local over = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', ARGV[2], 'LIMIT', 0, 1000)
+    if #over == 0 then
       return
     end
-    for _, member in ipairs(due) do
+    local names, keys = {}, {}
+    for at, member in ipairs(over) do
+      local of = string.sub(member, 1, 1) == 'c' and names or keys
+      of[#of + 1] = string.sub(member, 2)
+    end
+    read(counters, names)
+    read(records, keys)
+    for _, member in ipairs(over) do
       -- Something earlier in this slice may have removed it.
-      if redis.call('ZSCORE', DUE, member) then
+      if due[member] ~= false then
         local name = string.sub(member, 2)
         if string.sub(member, 1, 1) == 'c' then
           drop_counter(name)
@@ -92,47 +137,47 @@ local function sweep()
         end
       end
     end
+    write_due()
   end
 end
 
 local function claim(name, amount, forget_after)
-  local counter = counter_of(name)
+  local counter = get(counters, name)
   if not counter then
-    counter = {0, forget_after > 0 and now + forget_after or 0}
-    if counter[2] > 0 then
-      queue(counter[2], 'c' .. name)
+    counter = {0, forget_after and now + forget_after or 0}
+    if forget_after then
+      due['c' .. name] = counter[2]
     end
   end
   counter[1] = counter[1] + amount
-  counters[name], changed[name] = counter, true
+  put(counters, name, counter)
   return counter[2]
 end
 
--- claims: counter, amount, limit (-1: none), forget_after (0: never), …
+-- claims: {counter, amount, limit or nil, forget_after or nil}, …
 local function decide(ttl, claims, hold)
   local totals = {}
-  for at = 1, #claims, 4 do
-    local name = claims[at]
+  for _, each in ipairs(claims) do
+    local name = each[1]
     if not totals[name] then
-      local counter = counter_of(name)
+      local counter = get(counters, name)
       totals[name] = counter and counter[1] or 0
     end
-    totals[name] = totals[name] + claims[at + 1]
+    totals[name] = totals[name] + each[2]
   end
-  for at = 1, #claims, 4 do
-    local limit = claims[at + 2]
-    if totals[claims[at]] > (limit < 0 and LARGEST or limit) then
-      return {OVER, claims[at], now + window, 0, 0, 0, {}, 0}
+  for _, each in ipairs(claims) do
+    if totals[each[1]] > (each[3] or LARGEST) then
+      return {OVER, each[1], now + window, 0, 0, 0, {}, 0}
     end
   end
   if not hold then
     return {OVER, '', now + ttl, 0, 0, 0, {}, 1}
   end
   local held = {}
-  for at = 1, #claims, 4 do
-    held[#held + 1] = claims[at]
-    held[#held + 1] = claims[at + 1]
-    held[#held + 1] = claim(claims[at], claims[at + 1], claims[at + 3])
+  for _, each in ipairs(claims) do
+    held[#held + 1] = each[1]
+    held[#held + 1] = each[2]
+    held[#held + 1] = claim(each[1], each[2], each[4])
   end
   return {RESERVED, '', now + ttl + window, now + ttl, 0, 0, held, 0}
 end
@@ -147,11 +192,11 @@ function commands.reserve(reservation)
   if reservation[4] == '' or reservation[4] ~= group then
     group, taken = reservation[4], false
   end
-  local record = get(RECORDS, key)
+  local record = get(records, key)
   if not record then
-    record = decide(reservation[2], reservation[3], reservation[5] == 1 and not taken)
-    put(RECORDS, key, record)
-    queue(record[1] == RESERVED and record[4] or record[3], 'r' .. key)
+    record = decide(reservation[3], reservation[2], reservation[5] and not taken)
+    put(records, key, record)
+    due['r' .. key] = record[1] == RESERVED and record[4] or record[3]
   end
   if record[8] == 1 then
     return 1
@@ -162,12 +207,12 @@ end
 
 local function keep(key, record)
   record[3] = now + window
-  put(RECORDS, key, record)
-  queue(record[3], 'r' .. key)
+  put(records, key, record)
+  due['r' .. key] = record[3]
 end
 
 function commands.commit(key)
-  local record = get(RECORDS, key)
+  local record = get(records, key)
   if record and record[1] == RESERVED then
     record[1], record[5] = COMMITTED, 1
     keep(key, record)
@@ -176,7 +221,7 @@ function commands.commit(key)
 end
 
 function commands.release(key)
-  local record = get(RECORDS, key)
+  local record = get(records, key)
   if record and record[1] ~= OVER then
     give_back(record)
     record[6] = 1
@@ -186,15 +231,38 @@ function commands.release(key)
 end
 
 function commands.total(name)
-  local counter = counter_of(name)
+  local counter = get(counters, name)
   return counter and counter[1] or 0
 end
 
+-- Which records and counters the items name.
+local function named(items)
+  if ARGV[1] == 'total' then
+    return {}, items
+  elseif ARGV[1] ~= 'reserve' then
+    return items, {}
+  end
+  local keys, names = {}, {}
+  for _, reservation in ipairs(items) do
+    keys[#keys + 1] = reservation[1]
+    for _, each in ipairs(reservation[2]) do
+      names[#names + 1] = each[1]
+    end
+  end
+  return keys, names
+end
+
 sweep()
+local items = cmsgpack.unpack(ARGV[4])
+local keys, names = named(items)
+read(records, keys)
+read(counters, names)
 local command = commands[ARGV[1]]
 local answers = {}
-for _, item in ipairs(cmsgpack.unpack(ARGV[4])) do
+for _, item in ipairs(items) do
   answers[#answers + 1] = command(item)
 end
-write_counters()
+write(counters)
+write(records)
+write_due()
 return answers
