@@ -232,7 +232,7 @@ def _fold_roles(shell: _Shell) -> NamedRoles:
         questions=Questions(client, keys=keys),
     )
     coupons = LiveCoupons(client, shell.log, shell.settings, keys)
-    delivering = _delivering(shell.log, shell.broker, shell.client_id, RecentOffers(client, keys=keys), coupons)
+    delivering = _delivering(shell, RecentOffers(client, keys=keys), coupons)
     return [("fold", folding.run), ("deliver", delivering), ("coupons", coupons.run)]
 
 
@@ -250,12 +250,12 @@ def _waypoints(
     return Waypoints(catalogue, MqttPublisher(broker, client_id=f"{client_id}-waypoints", stop=stop), counts.add)
 
 
-def _delivering(log: RedisLog, broker: str, client_id: str, offers: RecentOffers, coupons: Coupons) -> Role:
+def _delivering(shell: _Shell, offers: RecentOffers, coupons: Coupons) -> Role:
     def run(stop: threading.Event) -> None:
-        with closing(MqttPublisher(broker, client_id=f"{client_id}-out", stop=stop)) as publisher:
+        with closing(MqttPublisher(shell.broker, client_id=f"{shell.client_id}-out", stop=stop)) as publisher:
             try:
-                keep, fared = keeping(offers, coupons), faring(offers)
-                deliver(log.reader("mqtt"), publisher, keep, now_ms, stop, fared)
+                keep, fared = keeping(offers, coupons), faring(offers, shell.log)
+                deliver(shell.log.reader("mqtt"), publisher, keep, now_ms, stop, fared, shell.counts.add)
             except UnreachableError:
                 if not stop.is_set():  # told to stop while it waited for a broker that is away: delivered next time
                     raise

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from geo_service.delivery.deliver import Fate
+from geo_service.delivery.fates import Fared, Fates
 from geo_service.flow.entries import Body
 from geo_service.flow.intake import partition_of
 from geo_service.flow.partition import Rules
@@ -72,6 +72,6 @@ def keeping(offers: RecentOffers, coupons: Coupons) -> Callable[[list[bytes]], N
     return keep
 
 
-def faring(offers: RecentOffers) -> Callable[[Mapping[str, Fate], int], None]:
-    """Notes what became of deliveries."""
-    return lambda fates, at_ms: offers.fared({offer: fate for offer, fate in fates.items()}, at_ms)  # noqa: C416 - for mypy: a wider Fate
+def faring(offers: RecentOffers, log: RedisLog) -> Callable[[Mapping[str, Fared], int], None]:
+    """Notes what became of deliveries, and tells the log of what reached nobody."""
+    return Fates(offers, lambda store, entry: log.append([(partition_of(store, log.partitions), entry)])).note

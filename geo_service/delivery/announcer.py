@@ -11,8 +11,8 @@ from geo_service.delivery.mqtt_publisher import Outgoing
 class Publisher(Protocol):
     """Sends and waits for the broker's word."""
 
-    def publish(self, messages: list[Outgoing]) -> None:
-        """Returns once the broker has them all."""
+    def publish(self, messages: list[Outgoing]) -> object:
+        """Returns once the broker has answered for all of them; it says itself what is refused."""
         ...
 
 

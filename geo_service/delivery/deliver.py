@@ -5,14 +5,14 @@ At least once, each with its id: after a crash the last few go out again, and wh
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
-from geo_service.delivery.mqtt_publisher import Outgoing
+from geo_service.delivery.fates import Fared, Fate
+from geo_service.delivery.mqtt_publisher import Missed, Outgoing
 from geo_service.delivery.outbox import head_of, outgoing
 from geo_service.flow.entries import EntryId
 
 BATCH = 500
-Fate = Literal["acknowledged", "expired"]
 
 
 class Outputs(Protocol):
@@ -30,8 +30,8 @@ class Outputs(Protocol):
 class Publisher(Protocol):
     """Sends and waits for the broker's word."""
 
-    def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Returns once the broker has them all."""
+    def publish(self, messages: Sequence[Outgoing]) -> Mapping[int, Missed]:
+        """Returns once the broker has answered for all of them, with those that will reach nobody, by place."""
         ...
 
 
@@ -41,11 +41,12 @@ def deliver(
     keep_offers: Callable[[list[bytes]], None],
     now_ms: Callable[[], int],
     stop: threading.Event,
-    fared: Callable[[Mapping[str, Fate], int], None] | None = None,
+    fared: Callable[[Mapping[str, Fared], int], None] | None = None,
+    count: Callable[[str, int], None] = lambda *_: None,
 ) -> None:
     """Deliver until stopped; `keep_offers` stores decided offers where phones that pull will find them, before any is sent.
 
-    `fared` is told what became of each offer, by its id, and when.
+    `fared` is told what became of each offer, by its id, and when; `count` how many messages the broker refused.
     """
     while not stop.is_set():
         batch = outputs.read(BATCH, 0.5)
@@ -57,18 +58,22 @@ def deliver(
             keep_offers(offers)
         at_ms = now_ms()
         messages = [(line, outgoing(line, at_ms)) for line in lines]
-        publisher.publish([message for _, message in messages if message is not None])
+        missed = publisher.publish([message for _, message in messages if message is not None])
+        count("mqtt_refused", sum(how == "refused" for how in missed.values()))
         if offers and fared is not None:
-            fared(_fates(messages), now_ms())
+            fared(_fates(messages, missed), now_ms())
         outputs.done({partition: entry_id for partition, entry_id, _ in batch})
 
 
-def _fates(messages: Iterable[tuple[bytes, Outgoing | None]]) -> dict[str, Fate]:
-    """Of offers that were to be sent: the broker has it, or it was too late for that."""
-    fates: dict[str, Fate] = {}
+def _fates(messages: Iterable[tuple[bytes, Outgoing | None]], missed: Mapping[int, Missed]) -> dict[str, Fared]:
+    """Of offers that were to be sent."""
+    fates: dict[str, Fared] = {}
+    place = 0
     for line, message in messages:
         if line.startswith(b'{"kind":"offer"'):
             head = head_of(line)
             if head.decision == "sent" and head.id is not None:
-                fates[head.id] = "expired" if message is None else "acknowledged"
+                taken: Fate = missed.get(place, "acknowledged")
+                fates[head.id] = Fared(head.store or "", taken if message is not None else "expired")
+        place += message is not None
     return fates

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import structlog
@@ -32,6 +32,10 @@ _LONGEST_EXPIRY_S = 0xFFFF_FFFF
 _NOT_IN_TOPICS = re.compile("[+#\0\ud800-\udfff]")
 _MOST_ANSWER_BYTES = 65536
 _WRITE_BYTES = 65536
+_NOBODY_LISTENS, _REFUSED = 0x10, 0x80
+"""Reason codes of MQTT 5: no matching subscribers; from here on, not taken."""
+Missed = Literal["unheard", "refused"]
+"""Nobody listens to the topic, or the broker does not take the message; only MQTT 5 tells either."""
 
 
 class Outgoing(NamedTuple):
@@ -94,16 +98,19 @@ class MqttPublisher:
         with self._lock:
             self._connect()
 
-    def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Publish in order; returns once the broker has acknowledged all of QoS 1.
+    def publish(self, messages: Sequence[Outgoing]) -> dict[int, Missed]:
+        """Publish in order; returns once the broker has answered all of QoS 1, with what will reach nobody, by place.
+
+        A message that the broker does not take keeps none of the others: to try again would change nothing.
 
         Raises:
-            UnreachableError: no connection for `patience_s`, the broker refuses a message, or `close()` was called.
+            UnreachableError: no connection for `patience_s`, or `close()` was called.
             InvalidInputError: a message cannot be one of MQTT.
         """
         for message in messages:
             _require_publishable(message)
-        left = list(messages)
+        left = list(enumerate(messages))
+        missed: dict[int, Missed] = {}
         delay_s, losing_since = _FIRST_DELAY_S, None
         with self._lock:
             while left:
@@ -111,20 +118,23 @@ class MqttPublisher:
                 try:
                     if self._client is None:
                         self._connect()
-                    self._send(left)
+                    self._send(left, missed)
                 except (OSError, MalformedError, UnreachableError) as error:
                     self._drop()
                     now = time.monotonic()
                     if losing_since is None or len(left) < before:
                         losing_since, delay_s = now, _FIRST_DELAY_S
-                    if isinstance(error, _RefusedError):
-                        raise
                     if now - losing_since > self._patience_s:
                         raise UnreachableError(str(self.url), str(error)) from error
                     _log.warning("mqtt publisher connects again", broker=str(self.url), reason=str(error))
                     if self._closing.wait(delay_s):
                         raise UnreachableError(str(self.url), "the publisher was closed") from error
                     delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+        refused = [place for place, how in missed.items() if how == "refused"]
+        if refused:
+            topic = messages[refused[0]].topic
+            _log.warning("the broker refuses messages", broker=str(self.url), messages=len(refused), first_topic=topic)
+        return missed
 
     def close(self) -> None:
         """Disconnect; a `publish` under way in another thread raises. Also after a failure, and twice."""
@@ -193,28 +203,28 @@ class MqttPublisher:
         if hasattr(socket, "TCP_KEEPIDLE"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
 
-    def _send(self, left: list[Outgoing]) -> None:
-        """Send and await; whatever happens, `left` is then what has not been acknowledged."""
+    def _send(self, left: list[tuple[int, Outgoing]], missed: dict[int, Missed]) -> None:
+        """Send and await; whatever happens, `left` is then what has not been answered."""
         assert self._client is not None
         sock: Any = self._client.socket()
         version_5 = self._client.protocol == MQTTProtocolVersion.MQTTv5
-        waiting: dict[int, Outgoing] = {}
+        waiting: dict[int, tuple[int, Outgoing]] = {}
         position = 0
         progress_at = time.monotonic()
         try:
             while position < len(left) or waiting:
                 packets = bytearray()
                 while position < len(left) and len(waiting) < self._room and len(packets) < _WRITE_BYTES:
-                    message = left[position]
+                    message = left[position][1]
                     mid = self._next_mid(waiting) if message.qos else 0
                     packets += _encode(message, mid, version_5=version_5)
                     if message.qos:
-                        waiting[mid] = message
+                        waiting[mid] = left[position]
                     position += 1
                 if packets:
                     sock.sendall(packets)
                 if waiting:
-                    done = self._read_acknowledgements(sock, waiting)
+                    done = self._read_acknowledgements(sock, waiting, missed)
                     now = time.monotonic()
                     progress_at = now if done else progress_at
                     if now - progress_at > self._answer_s:
@@ -222,13 +232,15 @@ class MqttPublisher:
         finally:
             left[:] = [*waiting.values(), *left[position:]]
 
-    def _next_mid(self, waiting: dict[int, Outgoing]) -> int:
+    def _next_mid(self, waiting: Mapping[int, object]) -> int:
         self._mid = self._mid % 65535 + 1
         while self._mid in waiting:
             self._mid = self._mid % 65535 + 1
         return self._mid
 
-    def _read_acknowledgements(self, sock: Any, waiting: dict[int, Outgoing]) -> int:
+    def _read_acknowledgements(
+        self, sock: Any, waiting: dict[int, tuple[int, Outgoing]], missed: dict[int, Missed]
+    ) -> int:
         """Take what has come out of `waiting`; how many."""
         if self._closing.is_set():
             raise UnreachableError(str(self.url), "the publisher was closed")
@@ -243,17 +255,14 @@ class MqttPublisher:
         self._splitter.others.clear()
         for command, body in others:
             if command == _PUBACK:
-                message = waiting.pop(int.from_bytes(body[:2], "big"), None)
-                done += message is not None
-                if message is not None and len(body) > 2 and body[2] >= 0x80:
-                    raise _RefusedError(str(self.url), f"it refuses {message.topic}: reason 0x{body[2]:02x}")
+                answered = waiting.pop(int.from_bytes(body[:2], "big"), None)
+                done += answered is not None
+                reason = body[2] if len(body) > 2 else 0
+                if answered is not None and (reason == _NOBODY_LISTENS or reason >= _REFUSED):
+                    missed[answered[0]] = "refused" if reason >= _REFUSED else "unheard"
             elif command == _DISCONNECT:
                 raise ConnectionResetError(f"the broker disconnects, reason 0x{body[0] if body else 0:02x}")
         return done
-
-
-class _RefusedError(UnreachableError):
-    """The broker will not take a message: to try again would change nothing."""
 
 
 def _encode(message: Outgoing, mid: int, *, version_5: bool) -> bytes:

@@ -38,8 +38,8 @@ _LOOK_S = 1.0
 class Publisher(Protocol):
     """Sends and waits for the broker's word."""
 
-    def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Returns once the broker has them all."""
+    def publish(self, messages: Sequence[Outgoing]) -> object:
+        """Returns once the broker has answered for all of them; it says itself what is refused."""
         ...
 
 

@@ -171,15 +171,51 @@ class Redeemed(msgspec.Struct, frozen=True):
     amount: int | None = None
 
 
+class Undelivered(msgspec.Struct, frozen=True):
+    """Offers of a store that never reached their shoppers; to the partition of the store."""
+
+    store: str
+    offers: list[str]
+
+
+class Pursuit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A shopper whom a full store keeps from an offer, on her way through the stores that may have room, and back again."""
+
+    crossing: Crossing
+    """What triggered the offer, at the store that is full."""
+    facts: Facts
+    """As seen from there."""
+    campaign: str
+    offer: str
+    """Id of the decision that was withheld."""
+    reason: str
+    """Of that, for people."""
+    stores: list[str]
+    """Still to be asked, nearest first; [] on the way back."""
+    tried: int = 0
+    """Stores that were asked already."""
+    waits: bool = False
+    """The first store keeps her place in its queue, and wants to hear what came of it."""
+    admitted: str | None = None
+    """The store that has room; on the way back."""
+
+    @property
+    def goes_to(self) -> str:
+        """The store whose partition is to read it next."""
+        return self.stores[0] if self.stores else self.crossing.store or ""
+
+
 class Handover(msgspec.Struct, frozen=True):
-    """Crossings of stores that another partition owns, from the partition that saw them."""
+    """What concerns stores that another partition owns, from the partition that knows of it."""
 
     source: int
     entry: str
     """Id of the entry that made them, in the source's log."""
     crossings: list[Crossing]
+    """In their order. One with another reason than `observed` triggers nothing: somebody waits no longer."""
     facts: list[Facts] = []
     """What is known of each crossing's person; [] from before there were facts."""
+    pursuits: list[Pursuit] = []
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -199,6 +235,7 @@ Body = (
     | Traits
     | OrderStanding
     | Redeemed
+    | Undelivered
     | Handover
     | Tick
 )
@@ -225,6 +262,7 @@ _STRUCTS = {
         Traits,
         OrderStanding,
         Redeemed,
+        Undelivered,
         Handover,
         Tick,
     )

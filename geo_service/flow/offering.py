@@ -15,7 +15,8 @@ from geo_service import outputs
 from geo_service.catalogue.documents import Campaign, Policy, Store
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
-from geo_service.flow.entries import Redeemed
+from geo_service.flow.aftermath import Aftermath, Over
+from geo_service.flow.entries import Redeemed, Undelivered
 from geo_service.flow.ledger import Ledger
 from geo_service.offers.campaigns import Placement, StoreRules, Terms, concerns
 from geo_service.offers.choice import Acceptance
@@ -68,6 +69,7 @@ class Offering:
         self._visitors: dict[str, dict[str, None]] = {}
         self._due: list[tuple[int, str]] = []
         self._redeemed: dict[str, int] = {}
+        self._aftermath = Aftermath()
 
     # --- the site ----------------------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ class Offering:
         self._give_up(now_ms)
         plans = []
         for crossing, facts in asked:
-            self._arrived(crossing)
+            self._arrived(crossing, now_ms)
             placements = self.triggered(crossing, facts)
             if placements:
                 occupancy = occupancies(crossing.store or "", now_ms)
@@ -174,12 +176,12 @@ class Offering:
         self._visitors.setdefault(visitor, {})[offer.id] = None
         heapq.heappush(self._due, (until_ms, offer.id))
 
-    def _arrived(self, crossing: outputs.Crossing) -> None:
+    def _arrived(self, crossing: outputs.Crossing, now_ms: int) -> None:
         """Somebody came in: what was offered to them while they were outside was taken up."""
         if crossing.role != "store" or crossing.type != "enter":
             return
         for offer_id in list(self._visitors.get(_visitor(crossing.device, crossing.store or ""), ())):
-            self._close(offer_id, accepted=True)
+            self._close(offer_id, now_ms, accepted=True)
 
     def redeemed(self, entry: Redeemed, now_ms: int) -> outputs.Redemption | None:
         """Say what became of a coupon; None where it was said before."""
@@ -190,7 +192,8 @@ class Offering:
             return None
         self._redeemed[entry.id] = now_ms
         if entry.change == "redeemed" and entry.offer in self._open:
-            self._close(entry.offer, accepted=True)
+            self._close(entry.offer, now_ms, accepted=True)
+            self._aftermath.take(entry.offer, now_ms)  # whatever the broker says, it has reached somebody
         return outputs.Redemption(
             id=entry.offer,
             campaign=entry.campaign,
@@ -208,14 +211,44 @@ class Offering:
         while self._due and self._due[0][0] <= now_ms:
             _, offer_id = heapq.heappop(self._due)
             if offer_id in self._open:
-                self._close(offer_id, accepted=False)
+                self._close(offer_id, now_ms, accepted=False)
 
-    def _close(self, offer_id: str, *, accepted: bool) -> None:
+    def undelivered(self, entry: Undelivered, now_ms: int) -> list[str]:
+        """Offers that never reached their shoppers are neither taken up nor declined. Whom now no offer is known to have
+        reached is not waited for any more: returns their fingerprints. What the ledger counted stays counted.
+        """
+        self._give_up(now_ms)
+        visitors = []
+        for offer_id in entry.offers:
+            visitor = self._unmade(offer_id, now_ms)
+            if visitor is not None and visitor not in self._visitors and not self._aftermath.knows(visitor):
+                visitors.append(visitor)
+        return visitors
+
+    def _unmade(self, offer_id: str, now_ms: int) -> str | None:
+        open_ = self._open.get(offer_id)
+        if open_ is not None:
+            self._take_off(offer_id)
+            return open_.visitor
+        over = self._aftermath.take(offer_id, now_ms)
+        if over is None:
+            return None
+        fared = self.acceptance[over.campaign]
+        fared.accepted -= over.accepted
+        fared.declined -= not over.accepted
+        return over.visitor
+
+    def _take_off(self, offer_id: str) -> _Open:
         open_ = self._open.pop(offer_id)
         others = self._visitors[open_.visitor]
         del others[offer_id]
         if not others:
             del self._visitors[open_.visitor]
+        return open_
+
+    def _close(self, offer_id: str, now_ms: int, *, accepted: bool) -> None:
+        open_ = self._take_off(offer_id)
+        self._aftermath.add(offer_id, Over(now_ms, open_.campaign, open_.visitor, accepted))
         fared = self.acceptance.setdefault(open_.campaign, Acceptance())
         if accepted:
             fared.accepted += 1
@@ -226,7 +259,8 @@ class Offering:
 
     def dump(self) -> dict[str, Any]:
         """Everything but the site."""
-        return {"acceptance": self.acceptance, "open": self._open, "redeemed": self._redeemed}
+        kept = {"acceptance": self.acceptance, "open": self._open, "redeemed": self._redeemed}
+        return kept | {"over": self._aftermath.kept}
 
     @classmethod
     def load(cls, dumped: Mapping[str, Any], site: Site, ledger: Ledger, secret: bytes) -> Self:
@@ -235,6 +269,7 @@ class Offering:
         offering.acceptance = msgspec.convert(dumped.get("acceptance", {}), dict[str, Acceptance])
         offering._open = msgspec.convert(dumped.get("open", {}), dict[str, _Open])
         offering._redeemed = dict(dumped.get("redeemed", {}))
+        offering._aftermath = Aftermath(msgspec.convert(dumped.get("over", {}), dict[str, Over]))
         for offer_id, open_ in offering._open.items():
             offering._visitors.setdefault(open_.visitor, {})[offer_id] = None
             offering._due.append((open_.until_ms, offer_id))

@@ -150,6 +150,14 @@ class Pacers:
                 self._tell_soon(offer.store)
         self._entered.clear()
 
+    def undelivered(self, store_id: str, visitors: Iterable[str], now_ms: int) -> None:
+        """No invitation reached these (fingerprints): they are not waited for."""
+        pacer = self._pacers.get(store_id)
+        for visitor in visitors if pacer is not None else ():
+            if pacer is not None and pacer.waits_for(visitor):
+                pacer.undelivered(now_ms, visitor)
+                self._tell_soon(store_id)
+
     def override(self, entry: OverrideEntry, now_ms: int) -> None:
         """A manager decides.
 

@@ -35,6 +35,7 @@ from geo_service.flow.entries import (
     Refusals,
     Tick,
     Traits,
+    Undelivered,
 )
 from geo_service.flow.intake import partition_of
 from geo_service.flow.ledger import Ledger
@@ -139,6 +140,8 @@ class Partition:
             case Redeemed():
                 said = self.offering.redeemed(body, now_ms)
                 self._say([] if said is None else [said])
+            case Undelivered():
+                self.pacers.undelivered(body.store, self.offering.undelivered(body, now_ms), now_ms)
             case Behaviour() | Traits() | OrderStanding() if self.devices.agrees(body.device, "offers"):
                 self._learn(body, now_ms)
             case Refusals():

@@ -20,7 +20,7 @@ from sensors.instants import millis
 KEPT = 100
 """Per device."""
 _KEPT_S = 30 * DAY_S
-Fate = Literal["none", "queued", "acknowledged", "expired", "pulled"]
+Fate = Literal["none", "queued", "acknowledged", "unheard", "refused", "expired", "pulled"]
 
 
 class Kept(NamedTuple):
@@ -30,8 +30,9 @@ class Kept(NamedTuple):
     """JSON of `outputs.Offer`, without its code."""
     device: str
     fate: Mapping[str, str]
-    """`fate`, and `fate_ms` when: `queued` waits for the broker, `acknowledged` is with it, `expired` was too late for it,
-    `none` is not to be delivered; `pulled_ms` where the phone has asked."""
+    """`fate`, and `fate_ms` when: `queued` waits for the broker, `acknowledged` is with it, `unheard` too but
+    nobody listens there, `refused` was not taken, `expired` was too late for it, `none` is not to be delivered; `pulled_ms`
+    where the phone has asked."""
 
 
 class _Offer(msgspec.Struct):
@@ -51,7 +52,7 @@ class RecentOffers:
         """Sends nothing."""
         self._client = client
         self._keys = keys or Keys()
-        self._keep = Script("keep_offers")
+        self._keep, self._fared = Script("keep_offers"), Script("fared")
 
     def keep(self, offers: Iterable[bytes]) -> None:
         """Keep these (JSON of `outputs.Offer`); one that is kept stays as it is, so a delivery may be repeated."""
@@ -93,19 +94,21 @@ class RecentOffers:
         offer, device = fields.pop("offer"), fields.pop("device").decode()
         return Kept(offer, device, {name: value.decode() for name, value in fields.items()})
 
-    def fared(self, fates: Mapping[str, Fate], at_ms: int) -> None:
-        """Note what became of deliveries, by offer. One that is no longer kept is passed over."""
+    def fared(self, fates: Mapping[str, Fate], at_ms: int) -> list[str]:
+        """Note what became of deliveries, by offer; returns those that were noted.
+
+        One that is no longer kept is passed over; what reached the broker, or was pulled before, stays as it is.
+        """
         if not fates:
-            return
-        with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
-            for offer_id in fates:
-                pipe.exists(self._keys("offer", id=offer_id))
-            known = pipe.execute()
-            for (offer_id, fate), is_known in zip(fates.items(), known, strict=True):
-                if is_known:
-                    fields = {"pulled_ms": at_ms} if fate == "pulled" else {"fate": fate, "fate_ms": at_ms}
-                    pipe.hset(self._keys("offer", id=offer_id), mapping=fields)  # type: ignore[arg-type]  # numbers are fine
-            pipe.execute()
+            return []
+
+        def queue(pipe: Pipeline) -> None:
+            for offer_id, fate in fates.items():
+                self._fared.queue(pipe, [self._keys("offer", id=offer_id)], [fate, at_ms])
+
+        with reaching(self._client):
+            noted = run_pipeline(self._client, queue, [self._fared], transaction=False)
+        return [offer_id for offer_id, is_noted in zip(fates, noted, strict=True) if is_noted]
 
     def forget(self, device: str) -> None:
         """Keep nothing about this device."""

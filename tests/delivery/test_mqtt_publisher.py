@@ -174,14 +174,24 @@ def test_close_ends_a_publish_that_waits(closed_port, publisher):
     assert "closed" in str(failures[0])
 
 
-def test_a_message_that_the_broker_refuses_is_named(mosquitto, tmp_path, publisher):
-    (tmp_path / "acl").write_text("topic write allowed/#\n")
+def test_a_message_that_the_broker_refuses_is_told_and_keeps_none_of_the_others(
+    mosquitto, tmp_path, name, inbox, read, options, publisher
+):
+    (tmp_path / "acl").write_text("topic readwrite allowed/#\n")
     with mosquitto("allow_anonymous true", f"acl_file {tmp_path}/acl") as port:
-        one = publisher(f"mqtt://127.0.0.1:{port}")
-        one.publish([Outgoing("allowed/x", b"x")])
-        with pytest.raises(UnreachableError, match="it refuses forbidden/x: reason 0x87"):
-            one.publish([Outgoing("forbidden/x", b"x")])
-        one.publish([Outgoing("allowed/x", b"x")])
+        url = f"mqtt://127.0.0.1:{port}"
+        read(url, **options(topics=("allowed/#",)))
+        one = publisher(url)
+        sent = [Outgoing("allowed/x", b"1"), Outgoing("forbidden/x", b"2"), Outgoing("allowed/x", b"3")]
+        assert one.publish(sent) == {1: "refused"}
+        assert [message.payload for message in inbox.expect(2)] == [b"1", b"3"]
+
+
+def test_a_message_that_nobody_listens_for_is_told(mosquitto, name, read, options, publisher):
+    with mosquitto("allow_anonymous true") as port:
+        url = f"mqtt://127.0.0.1:{port}"
+        read(url, **options())
+        assert publisher(url).publish([Outgoing(f"{name}/x", b""), Outgoing("elsewhere", b"")]) == {1: "unheard"}
 
 
 @pytest.mark.parametrize(

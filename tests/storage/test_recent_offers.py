@@ -77,3 +77,18 @@ def test_nothing_is_kept_about_a_device_that_is_forgotten(recent, client, keys):
     recent.keep([offer(1)])
     recent.forget("phone")
     assert client.keys(f"{keys.prefix}*") == []
+
+
+def test_what_reached_the_broker_stays_so_when_a_crash_has_it_sent_again_too_late(recent):
+    recent.keep([offer(1), offer(2), offer(3)])
+    assert recent.fared({"1": "acknowledged", "2": "expired", "3": "unheard", "gone": "expired"}, 17) == ["1", "2", "3"]
+    assert recent.fared({"1": "expired", "2": "expired", "3": "expired"}, 18) == ["2"]
+    assert recent.find("1").fate == {"fate": "acknowledged", "fate_ms": "17"}
+    assert recent.find("3").fate["fate"] == "unheard"
+
+
+def test_a_phone_has_pulled_an_offer_when_it_first_asked(recent):
+    recent.keep([offer(1)])
+    recent.fared({"1": "pulled"}, 18)
+    recent.fared({"1": "pulled"}, 30)
+    assert recent.find("1").fate["pulled_ms"] == "18"
