@@ -99,14 +99,26 @@ def check(reservations: Iterable[Reservation]) -> None:
         if not key:
             raise InvalidInputError("is empty", field="key")
         _check_number("ttl_ms", ttl_ms, 1)
-        for counter, amount, limit, forget_after_ms in claims:
-            if not counter:
-                raise InvalidInputError("is empty", field="counter")
-            _check_number("amount", amount, 1)
-            if limit is not None:
-                _check_number("limit", limit, 0)
-            if forget_after_ms is not None:
-                _check_number("forget_after_ms", forget_after_ms, 1)
+        for claim in claims:
+            counter, amount, limit, forget_after_ms = claim
+            # One look at all of it, for the thousands of claims that there is nothing to say about.
+            if not (
+                counter
+                and 1 <= amount <= LARGEST
+                and (limit is None or 0 <= limit <= LARGEST)
+                and (forget_after_ms is None or 1 <= forget_after_ms <= LARGEST)
+            ):
+                _refuse(claim)
+
+
+def _refuse(claim: Claim) -> None:
+    if not claim.counter:
+        raise InvalidInputError("is empty", field="counter")
+    _check_number("amount", claim.amount, 1)
+    if claim.limit is not None:
+        _check_number("limit", claim.limit, 0)
+    if claim.forget_after_ms is not None:
+        _check_number("forget_after_ms", claim.forget_after_ms, 1)
 
 
 def _check_number(field: str, number: int, least: int) -> None:
