@@ -165,12 +165,12 @@ def save(services: Services, principal: Principal, kind: Kind, key: str, body: b
         InvalidInputError: it cannot be read.
     """
     require_id(key, "id")
-    document = read_document(kind, key, body)
+    document, ignored = read_document(kind, key, body)
     encoded = encode_document(document)
     before = services.catalogue.get(kind, key)
     if not all(may_write(principal, kind, key, version) for version in (before, encoded) if version is not None):
         raise forbidden(f"the {kind} {key!r} is outside your stores")
-    warnings = judge(kind, key, document, services.catalogue)
+    warnings = ignored + judge(kind, key, document, services.catalogue)
     return services.catalogue.put(kind, key, encoded), Saved(key, warnings)
 
 

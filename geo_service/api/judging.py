@@ -1,12 +1,15 @@
 """A document that somebody sends, judged as it would be on import: beside the documents it names."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from geo_service.api.problems import FieldError, ProblemError
 from geo_service.api.services import Catalogue
-from geo_service.catalogue.check import check_site
-from geo_service.catalogue.documents import Campaign, Document, Fence, Policy, Problem, Sensitive, Sensor
+from geo_service.catalogue.check import check_document
+from geo_service.catalogue.documents import Campaign, Document, Fence, Policy, Sensitive, Sensor
 from geo_service.catalogue.site import TYPES, Kind, Site, decode_document, fence_of_feature, sensitive_of_feature
+from geo_service.catalogue.strays import strays
 from geo_service.decoding import convert, decode_json
 from geo_service.errors import InvalidInputError
 
@@ -14,7 +17,15 @@ _json = msgspec.json.Decoder(dict[str, object])
 _PAGE = 1_000
 
 
-def read_document(kind: Kind, key: str, body: bytes) -> Document:
+class Sent(NamedTuple):
+    """A document as it was sent."""
+
+    document: Document
+    ignored: list[FieldError]
+    """What of it was ignored, and hardly meant to be."""
+
+
+def read_document(kind: Kind, key: str, body: bytes) -> Sent:
     """The body as a document; its id may be left out, and must else be the path's. A fence may be a GeoJSON Feature.
 
     Raises:
@@ -23,6 +34,10 @@ def read_document(kind: Kind, key: str, body: bytes) -> Document:
     fields = decode_json(_json, body)
     if fields.setdefault("id", key) != key:
         raise InvalidInputError(f"is {str(fields['id'])[:64]!r} but the path says {key!r}", field="id")
+    return Sent(_document(kind, fields), [_field_error(reason) for reason in strays(fields, TYPES[kind])])
+
+
+def _document(kind: Kind, fields: dict[str, object]) -> Document:
     if kind == "fence" and fields.get("type") == "Feature":
         return fence_of_feature(fields)
     if kind == "sensitive" and fields.get("type") == "Feature":
@@ -36,18 +51,18 @@ def judge(kind: Kind, key: str, document: Document, catalogue: Catalogue) -> lis
     Raises:
         ProblemError: 400, with every error that was found.
     """
-    found = [problem for problem in check_site(_surroundings(kind, key, document, catalogue)) if problem.id == key]
-    errors = [_field_error(problem) for problem in found if problem.severity == "error"]
+    found = check_document(_surroundings(kind, key, document, catalogue), kind, key)
+    errors = [_field_error(problem.reason) for problem in found if problem.severity == "error"]
     if errors:
         first = errors[0]
         detail = f"{first.field}: {first.reason}" if first.field else first.reason
         raise ProblemError(400, detail, errors=errors)
-    return [_field_error(problem) for problem in found]
+    return [_field_error(problem.reason) for problem in found]
 
 
-def _field_error(problem: Problem) -> FieldError:
-    field, colon, reason = problem.reason.partition(": ")
-    return FieldError(reason, field) if colon else FieldError(problem.reason)
+def _field_error(said: str) -> FieldError:
+    field, colon, reason = said.partition(": ")
+    return FieldError(reason, field) if colon else FieldError(said)
 
 
 def _surroundings(kind: Kind, key: str, document: Document, catalogue: Catalogue) -> Site:
@@ -62,14 +77,23 @@ def _surroundings(kind: Kind, key: str, document: Document, catalogue: Catalogue
         _load(site, catalogue, "store", [document.store])
         _load_all(site, catalogue, "sensor")  # no two may share a topic
     elif isinstance(document, Policy):
-        _load(site, catalogue, "store", document.stores)
+        _load_stores_of(site, catalogue, document)
     elif isinstance(document, Campaign):
-        _load(site, catalogue, "store", document.stores)
-        if document.skus:
+        _load_stores_of(site, catalogue, document)
+        _load_all(site, catalogue, "fence")  # can any of them make it speak?
+        skus = [*document.skus, *(sku for sku in (document.benefit.get("sku"),) if isinstance(sku, str))]
+        if skus:
             any_product = [sku for sku, _ in catalogue.page("product", None, 1)]
-            _load(site, catalogue, "product", [*document.skus, *any_product])
+            _load(site, catalogue, "product", [*skus, *any_product])
     site.of(kind)[key] = document
     return site
+
+
+def _load_stores_of(site: Site, catalogue: Catalogue, document: Campaign | Policy) -> None:
+    if document.tags or not document.stores:
+        _load_all(site, catalogue, "store")
+    else:
+        _load(site, catalogue, "store", document.stores)
 
 
 def _load(site: Site, catalogue: Catalogue, kind: Kind, keys: list[str]) -> None:

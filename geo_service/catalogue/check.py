@@ -1,17 +1,30 @@
 """What is wrong with a site beyond its grammar: references, shapes, hours, and places that cannot be meant."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from geo_service.catalogue.documents import Campaign, Fence, Policy, Problem, Sensitive, Sensor, Store, ZoneCapacity
+from geo_service.catalogue.check_campaigns import Found, Reach, check_campaign, unknown_tags
+from geo_service.catalogue.documents import (
+    Campaign,
+    Fence,
+    Policy,
+    PolicyCaps,
+    Problem,
+    Product,
+    Sensitive,
+    Sensor,
+    StockLevel,
+    Store,
+    ZoneCapacity,
+)
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import FILES, Kind, Site
 from geo_service.errors import InvalidInputError
 from geo_service.geofences.shapes import read_geometry, read_shape
-from geo_service.offers.audience import read_audience
-from geo_service.offers.benefits import read_benefit
 from geo_service.people.sensitive import SensitivePlaces
 from sensors.errors import UnknownFormatError
 from sensors.formats import decoder
@@ -24,39 +37,56 @@ _LONELY_NEEDS = 50
 """Stores that a site must have before one of them can be called lonely."""
 _WINTER = datetime(2026, 1, 1, tzinfo=UTC)
 
-Found = Iterator[tuple[str, str]]
-"""`(severity, reason)` of one document."""
-
 
 def check_site(site: Site) -> list[Problem]:
     """Every problem of a site that could be read, in the order of its documents."""
-    problems: list[Problem] = []
+    around = _Around(site)
+    return [problem for kind, key, _ in site.documents() for problem in _check(kind, key, around)]
 
-    def note(kind: Kind, key: str, found: Found) -> None:
-        for severity, reason in found:
-            name = FILES[kind]
-            problems.append(
-                Problem(severity="error" if severity == "error" else "warning", file=name, id=key, reason=reason)
-            )
 
-    crowded, lonely = _crowded(site), _lonely(site)
-    for store in site.store.values():
-        note("store", store.id, _store(store, crowded, lonely))
-    places = SensitivePlaces(site.sensitive.values())
-    for place in site.sensitive.values():
-        note("sensitive", place.id, _sensitive(place, site))
-    for fence in site.fence.values():
-        note("fence", fence.id, _fence(fence, site, places))
-    topics = Counter(sensor.published_topic for sensor in site.sensor.values())
-    for sensor in site.sensor.values():
-        note("sensor", sensor.id, _sensor(sensor, site, topics))
-    for campaign in site.campaign.values():
-        note("campaign", campaign.id, _campaign(campaign, site))
-    for policy in site.policy.values():
-        note("policy", policy.id, _policy(policy, site))
-    for key, level in site.stock.items():
-        note("stock", key, _references(site, [level.store], [level.sku] if site.product else []))
-    return problems
+def check_document(site: Site, kind: Kind, key: str) -> list[Problem]:
+    """The problems of one document of a site."""
+    return _check(kind, key, _Around(site))
+
+
+def _check(kind: Kind, key: str, around: "_Around") -> list[Problem]:
+    document = around.site.of(kind)[key]
+    return [
+        Problem(severity="error" if severity == "error" else "warning", file=FILES[kind], id=key, reason=reason)
+        for severity, reason in _FINDERS[kind](document, around)
+    ]
+
+
+class _Around:
+    """What a document is judged by; made once for a site, as far as it is asked for."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    @cached_property
+    def crowded(self) -> Counter[tuple[float, float]]:
+        """Places that several stores have, and how many."""
+        return _crowded(self.site)
+
+    @cached_property
+    def lonely(self) -> set[str]:
+        """Stores that are far from every other one."""
+        return _lonely(self.site)
+
+    @cached_property
+    def places(self) -> SensitivePlaces:
+        """Where nobody may be followed."""
+        return SensitivePlaces(self.site.sensitive.values())
+
+    @cached_property
+    def topics(self) -> Counter[str]:
+        """How many sensors publish to each topic."""
+        return Counter(sensor.published_topic for sensor in self.site.sensor.values())
+
+    @cached_property
+    def reach(self) -> Reach:
+        """Which fences can make campaigns speak."""
+        return Reach(self.site)
 
 
 def _crowded(site: Site) -> Counter[tuple[float, float]]:
@@ -82,18 +112,18 @@ def _cell(store: Store) -> tuple[int, int]:
     return int(store.lat // _LONELY_DEGREES), int(store.lon // _LONELY_DEGREES)
 
 
-def _store(store: Store, crowded: Counter[tuple[float, float]], lonely: set[str]) -> Found:
+def _store(store: Store, around: _Around) -> Found:
     try:
         hours = Hours(store.hours or {}, store.timezone)
     except ValueError as error:
         yield "error", f"hours: {error}"
     else:
         yield from _place(store, hours.zone)
-    if (store.lat, store.lon) in crowded:
-        others = crowded[store.lat, store.lon] - 1
+    if (store.lat, store.lon) in around.crowded:
+        others = around.crowded[store.lat, store.lon] - 1
         shared = f"shared with {others} other store{'s' * (others > 1)}"
         yield "warning", f"lat, lon: {shared}; a duplicate, or a geocoder's default?"
-    if store.id in lonely:
+    if store.id in around.lonely:
         yield "warning", f"lat, lon: ({store.lat:g}, {store.lon:g}) is far from every other store; is it meant?"
     yield from _capacity(store.capacity)
 
@@ -119,7 +149,7 @@ def _place(store: Store, zone: ZoneInfo) -> Found:
         yield "warning", f"lon: {store.lon:g} is {strayed:.0f} hours of sun away from {store.timezone}; is a sign lost?"
 
 
-def _sensitive(place: Sensitive, site: Site) -> Found:
+def _sensitive(place: Sensitive, around: _Around) -> Found:
     try:
         _, faults = read_geometry(place.geometry, place.radius_m)
     except InvalidInputError as error:
@@ -128,13 +158,13 @@ def _sensitive(place: Sensitive, site: Site) -> Found:
     for fault in faults:
         yield "warning", f"geometry: {fault}"
     alone = SensitivePlaces([place])
-    for fence in site.fence.values():
+    for fence in around.site.fence.values():
         if alone.overlapping(fence) is not None:
             yield "warning", f"geometry: the fence {fence.id!r} overlaps it, and hears nothing from inside it"
 
 
-def _fence(fence: Fence, site: Site, places: SensitivePlaces) -> Found:
-    yield from _references(site, [fence.store] if fence.store else [], [])
+def _fence(fence: Fence, around: _Around) -> Found:
+    yield from _references(around.site, [fence.store] if fence.store else [], [])
     if fence.role != "zone" and fence.store is None:
         yield "warning", f"store: a {fence.role!r} fence without a store starts no visit and no offer"
     yield from _capacity(fence.capacity)
@@ -151,14 +181,14 @@ def _fence(fence: Fence, site: Site, places: SensitivePlaces) -> Found:
         return
     for fault in faults:
         yield "warning", f"geometry: {fault}"
-    place = places.overlapping(fence)
+    place = around.places.overlapping(fence)
     if place is not None:
         yield "error", f"geometry: it overlaps the sensitive place {place!r}, where nobody may be followed"
 
 
-def _sensor(sensor: Sensor, site: Site, topics: Counter[str]) -> Found:
-    yield from _references(site, [sensor.store], [])
-    if topics[sensor.published_topic] > 1:
+def _sensor(sensor: Sensor, around: _Around) -> Found:
+    yield from _references(around.site, [sensor.store], [])
+    if around.topics[sensor.published_topic] > 1:
         yield "error", f"topic: {sensor.published_topic!r} belongs to more than one sensor"
     if any(mark in sensor.published_topic for mark in "+#"):
         yield "error", "topic: a sensor publishes to one topic, without + or #"
@@ -174,27 +204,30 @@ def _sensor(sensor: Sensor, site: Site, topics: Counter[str]) -> Found:
             yield "error", f"timezone: {error}"
 
 
-def _campaign(campaign: Campaign, site: Site) -> Found:
-    yield from _references(site, campaign.stores, campaign.skus if site.product else [])
-    try:
-        Hours(campaign.hours or {}, "UTC")
-    except ValueError as error:
-        yield "error", f"hours: {error}"
-    try:
-        read_audience(campaign.audience)
-        read_benefit(campaign.benefit)
-    except InvalidInputError as error:
-        yield "error", str(error)
-    if campaign.starts and campaign.ends and campaign.ends <= campaign.starts:
-        yield "error", "ends: is not after starts"
+def _campaign(campaign: Campaign, around: _Around) -> Found:
+    benefit_sku = campaign.benefit.get("sku")
+    skus = [*campaign.skus, *([benefit_sku] if isinstance(benefit_sku, str) else [])]
+    yield from _references(around.site, campaign.stores, skus if around.site.product else [])
+    yield from check_campaign(campaign, around.reach)
 
 
-def _policy(policy: Policy, site: Site) -> Found:
-    yield from _references(site, policy.stores, [])
+def _policy(policy: Policy, around: _Around) -> Found:
+    yield from _references(around.site, policy.stores, [])
+    yield from unknown_tags(policy, around.site)
     try:
         Hours(policy.quiet or {}, "UTC")
     except ValueError as error:
         yield "error", f"quiet: {error}"
+    if policy.quiet is None and policy.caps == PolicyCaps():
+        yield "warning", "it binds nothing: there are neither quiet hours nor caps"
+
+
+def _stock(level: StockLevel, around: _Around) -> Found:
+    yield from _references(around.site, [level.store], [level.sku] if around.site.product else [])
+
+
+def _product(_: Product, __: _Around) -> Found:
+    return iter(())
 
 
 def _references(site: Site, stores: list[str], skus: list[str]) -> Found:
@@ -204,3 +237,15 @@ def _references(site: Site, stores: list[str], skus: list[str]) -> Found:
     for sku in skus:
         if sku not in site.product:
             yield "error", f"sku: there is no product {sku!r}"
+
+
+_FINDERS: dict[Kind, Callable[[Any, _Around], Found]] = {
+    "store": _store,
+    "fence": _fence,
+    "sensitive": _sensitive,
+    "sensor": _sensor,
+    "campaign": _campaign,
+    "policy": _policy,
+    "product": _product,
+    "stock": _stock,
+}

@@ -170,6 +170,22 @@ class CouponTerms(Document, frozen=True, kw_only=True):
     """Only where it was offered, or in every store of the campaign."""
 
 
+class WhenFull(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of a shopper whom nothing but pacing keeps from an offer: one of these, or first the one and then the
+    other.
+    """
+
+    redirect_m: Annotated[float, msgspec.Meta(gt=0, le=100_000)] | None = None
+    """She may be invited to another store of the campaign that has room, within so many metres of her."""
+    wait_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] | None = None
+    """She may be invited later, for so long and while she stays in the fence."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where it says neither."""
+        if self.redirect_m is None and self.wait_s is None:
+            raise ValueError("needs redirect_m or wait_s")
+
+
 class Campaign(Document, frozen=True, kw_only=True):
     """An offer and when it may be made."""
 
@@ -204,6 +220,7 @@ class Campaign(Document, frozen=True, kw_only=True):
     priority: int = 0
     holdout: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     expires_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 3600
+    when_full: WhenFull | None = None
 
 
 class PolicyCaps(Document, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from geo_service.catalogue.documents import (
     StockLevel,
     Store,
 )
+from geo_service.catalogue.strays import strays
 from geo_service.decoding import convert
 from geo_service.errors import InvalidInputError
 
@@ -161,6 +162,8 @@ def read_site(folder: Path) -> tuple[Site, list[Problem]]:
                 problems.append(Problem(severity="error", file=name, id=key, reason=reason))
                 continue
             site.of(kind)[key] = document
+            found = strays(item, TYPES[kind])
+            problems += [Problem(severity="warning", file=name, id=key, reason=reason) for reason in found]
     return site, problems
 
 

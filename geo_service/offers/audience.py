@@ -82,7 +82,7 @@ class LastVisit(_Rule, frozen=True, tag="last_visit"):
 class Affinity(_Rule, frozen=True, tag="affinity"):
     """At least this affinity to a category, 0 to 1; of somebody unknown it is 0.2."""
 
-    category: str
+    category: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     at_least: _Share
 
 

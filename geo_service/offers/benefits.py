@@ -17,12 +17,16 @@ from geo_service.catalogue.documents import Count
 from geo_service.decoding import convert
 from geo_service.errors import InvalidInputError
 
+Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z", description="ISO 4217")]
+
 
 class _Benefit(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """What any benefit may say beside."""
 
     cost: Count | None = None
     """What one costs, in minor units, of the campaign's budget."""
+    currency: Currency | None = None
+    """Of `cost`."""
     text: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
 
 
@@ -38,7 +42,7 @@ class Amount(_Benefit, frozen=True, kw_only=True, tag="amount"):
     """Money off."""
 
     value: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
-    currency: Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z", description="ISO 4217")]
+    currency: Currency
     min_basket: Count | None = None
 
 
@@ -66,22 +70,30 @@ def read_benefit(document: dict[str, Any]) -> Benefit | None:
     """
     if not document:
         return None
-    fields = dict(document)
-    name = fields.pop("type", None)
-    kind = fields.pop("kind", None)
-    name = kind if name is None else name
+    fields = spelt_out(document)
+    name = fields.get("type")
     if not isinstance(name, str):
         raise InvalidInputError(f"is missing; one of {', '.join(_TYPES)}", field="benefit.type")
-    name = _NAMES.get(name, name)
     if name not in _TYPES:
         raise InvalidInputError(f"{name[:40]!r} is none of {', '.join(_TYPES)}", field="benefit.type")
-    for spelling in _VALUES.get(name, ()):
-        if spelling in fields:
-            fields.setdefault("value", fields.pop(spelling))
     try:
-        return convert(fields | {"type": name}, cast("type[Benefit]", Benefit))
+        return convert(fields, cast("type[Benefit]", Benefit))
     except InvalidInputError as error:
         raise InvalidInputError(error.reason, field=f"benefit.{error.field}" if error.field else "benefit") from error
+
+
+def spelt_out(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with `type` and `value` for their other spellings."""
+    fields = dict(document)
+    if fields.get("type") is None and "kind" in fields:
+        fields["type"] = fields.pop("kind")
+    name = fields.get("type")
+    if isinstance(name, str):
+        fields["type"] = name = _NAMES.get(name, name)
+        for spelling in _VALUES.get(name, ()):
+            if spelling in fields and "value" not in fields:
+                fields["value"] = fields.pop(spelling)
+    return fields
 
 
 def cost_of(benefit: Benefit | None) -> int:

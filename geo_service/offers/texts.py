@@ -14,8 +14,8 @@ class Said(NamedTuple):
 
 
 def words_of(campaign: Campaign, language: str | None) -> Said:
-    """`fi-FI` is served by `fi-FI`, else by `fi` (RFC 4647, lookup), else by the campaign's own language, else by whatever
-    it has first; a campaign without texts says its name.
+    """`fi-FI` is served by `fi-FI`, else by `fi` (RFC 4647, lookup), else by the campaign's own language, else by the
+    first in the alphabet (which an import warns of); a campaign without texts says its name.
     """
     if not campaign.texts:
         return Said(campaign.name, None, None)

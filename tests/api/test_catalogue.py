@@ -177,6 +177,26 @@ def test_a_campaign_names_products_that_exist_where_there_are_products(client, f
     assert "bread" in refused.json()["detail"]
 
 
+def test_what_is_ignored_of_a_document_or_keeps_it_silent_is_told(client, fakes, bearer):
+    def warnings(path, body):
+        answer = client.put(f"/v1/{path}", json=body, headers=bearer("sk_all"))
+        assert answer.status_code in {200, 201}, answer.text
+        return [(warning.get("field"), warning["reason"]) for warning in answer.json()["warnings"]]
+
+    assert client.put("/v1/fences/n", json=FEATURE, headers=bearer("sk_all")).status_code == 201
+    campaign = {"name": "c", "stores": ["harbour"], "trigger": {"role": "store"}}
+    assert warnings("campaigns/c1", campaign) == []
+    assert warnings("campaigns/c1", campaign | {"audiance": {}}) == [
+        ("audiance", "is unknown and ignored; is audience meant?")
+    ]
+    ((field, reason),) = warnings("campaigns/c1", campaign | {"trigger": {"role": "store", "type": "dwell"}})
+    assert (field, reason.partition(",")[0]) == ("trigger", "no 'store' fence of its stores has a dwell_s")
+    assert warnings("campaigns/c1", campaign | {"tags": ["toys"]}) == [("tags", "no store has the tag 'toys'")]
+    assert warnings("stores/quay", STORE | {"timezoen": "UTC", "manager": "Ada"}) == [
+        ("timezoen", "is unknown and ignored; is timezone meant?")
+    ]
+
+
 def test_a_store_that_others_name_is_not_removed(client, fakes, bearer):
     answer = client.delete("/v1/stores/harbour", headers=bearer("sk_all"))
     assert answer.status_code == 409
