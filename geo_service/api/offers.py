@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 from geo_service.api.access import Asked, Requires, asker, require_store
 from geo_service.api.problems import ProblemError, forbidden, not_found
 from geo_service.api.services import Services
+from geo_service.api.webhooks import may_see
 from geo_service.catalogue.site import decode_document
 from geo_service.flow.intake import partition_of
 from geo_service.flow.previewing import Judge, People, Present, Question, Reply, Verdict, Verdicts, decode_reply, encode
@@ -70,7 +71,8 @@ async def get_offer(request: Asked, services: Ports, offer: FromPath[str]) -> di
         for other in map(_offer.decode, beside)
         if other["id"] != offer and other["id"].rpartition(".")[0] == moment
     ]
-    explained = found | {"questions": questions_of(found), "delivery": _delivery(kept.fate), "others": others}
+    delivery = _delivery(kept.fate) | {"webhooks": await asyncio.to_thread(_told, services, principal, offer)}
+    explained = found | {"questions": questions_of(found), "delivery": delivery, "others": others}
     if not principal.may(Action.IDENTITIES):
         explained.pop("device")
     return explained
@@ -95,8 +97,25 @@ def _delivery(fate: Any) -> dict[str, str]:
     said = {"fate": fate.get("fate", "none")}
     for name, field in (("fate_ms", "since"), ("pulled_ms", "pulled")):
         if name in fate:
-            said[field] = instant(int(fate[name])).isoformat().replace("+00:00", "Z")
+            said[field] = _time(int(fate[name]))
     return said
+
+
+def _time(at_ms: int) -> str:
+    return instant(at_ms).isoformat().replace("+00:00", "Z")
+
+
+def _told(services: Services, principal: Principal, offer: str) -> list[dict[str, Any]]:
+    """How its delivery stands to each webhook that is still there and within the asker's stores."""
+    if services.webhooks is None:
+        return []
+    told = services.webhooks.queues.told_of(offer)
+    endpoints = services.webhooks.endpoints.all() if told else []
+    return [
+        {"webhook": endpoint.id, "state": each.state, "attempts": each.attempts, "since": _time(each.at_ms)}
+        for endpoint in endpoints
+        if may_see(principal, endpoint) and (each := told.get(endpoint.id)) is not None
+    ]
 
 
 @post(
@@ -131,7 +150,7 @@ async def post_preview(
     judged = await _gather(services, [(owner, Judge(key, asked)) for owner, asked in by_owner.items()])
     verdicts = [verdict for reply in judged if isinstance(reply, Verdicts) for verdict in reply.verdicts]
     as_of_ms = min(reply.as_of_ms for reply in (*people, *judged))
-    return _told(key, as_of_ms, verdicts, more=more, named=principal.may(Action.IDENTITIES))
+    return _previewed(key, as_of_ms, verdicts, more=more, named=principal.may(Action.IDENTITIES))
 
 
 def _stores_of(principal: Principal, asking: Asking, of_campaign: list[str]) -> list[str] | None:
@@ -160,7 +179,7 @@ async def _gather(services: Services, questions: list[tuple[int, Question]]) -> 
     return [decode_reply(answer) for answer in answers if answer is not None]
 
 
-def _told(key: str, as_of_ms: int, verdicts: list[Verdict], *, more: bool, named: bool) -> Preview:
+def _previewed(key: str, as_of_ms: int, verdicts: list[Verdict], *, more: bool, named: bool) -> Preview:
     groups: dict[str, list[dict[str, Any]]] = {"sent": [], "held_out": [], "withheld": []}
     for verdict in verdicts:
         said = msgspec.to_builtins(verdict)

@@ -12,7 +12,7 @@ import msgspec
 from geo_service.catalogue.documents import Fence, Store
 from geo_service.catalogue.site import Kind
 from geo_service.delivery.webhook_endpoints import Endpoint
-from geo_service.delivery.webhook_records import WebhookDelivery, WebhookFate, WebhookState
+from geo_service.delivery.webhook_records import OfferTold, WebhookDelivery, WebhookFate, WebhookState
 from geo_service.flow.entries import EntryId
 from geo_service.offers.coupons import Once, Outcome, Till
 from geo_service.people.consents import Said
@@ -301,7 +301,11 @@ class WebhookQueues(Protocol):
         """Queue those again (None: all of them); how many."""
         ...
 
-    def give_up_all(self, endpoint_id: str, reason: str) -> int:
+    def told_of(self, offer_id: str) -> Mapping[str, OfferTold]:
+        """How the deliveries of an offer stand, by endpoint."""
+        ...
+
+    def give_up_all(self, endpoint_id: str, reason: str, now_ms: int) -> int:
         """Stop trying what waits."""
         ...
 

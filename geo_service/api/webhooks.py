@@ -270,7 +270,7 @@ async def put_webhook(request: Asked, services: Ports, key: FromPath[str], data:
         if endpoint is None:
             raise not_found("webhook", key)
         if endpoint.disabled is not None:
-            webhooks.queues.give_up_all(key, endpoint.disabled)
+            webhooks.queues.give_up_all(key, endpoint.disabled, services.now_ms())
         return _shown(endpoint, webhooks.queues.states([key])[key])
 
     return await asyncio.to_thread(change)

@@ -69,6 +69,7 @@ class Head(msgspec.Struct, gc=False):
     store: str | None = None
     zone: str | None = None
     device: str | None = None
+    id: str | None = None
 
 
 _head = msgspec.json.Decoder(Head)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from geo_service.delivery.webhook_endpoints import Endpoint, Head, form, head_of, hears
 from geo_service.flow.entries import EntryId
 
-OCCUPANCY = "occupancy"
+OCCUPANCY, OFFER = "occupancy", "offer"
 Place = tuple[str, str, str]
 """(endpoint, store, zone or "")"""
 
@@ -23,6 +23,8 @@ class Queued(NamedTuple):
     id: str
     kind: str
     body: bytes
+    offer: str = ""
+    """Id of the offer that is delivered; "" of anything else."""
 
 
 class Feed:
@@ -75,7 +77,8 @@ class Feed:
                     if ready is not None:
                         queued.append(ready)
                 else:
-                    queued.append(Queued(endpoint.id, delivery_id, head.kind, form(endpoint, line, head)))
+                    offer = (head.id or "") if head.kind == OFFER else ""
+                    queued.append(Queued(endpoint.id, delivery_id, head.kind, form(endpoint, line, head), offer))
         return queued
 
     def due(self, now_ms: int) -> list[Queued]:

@@ -1,6 +1,6 @@
 """What is known of deliveries, in the words that storage, the sending loop and the API share."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,8 @@ class WebhookDelivery(NamedTuple):
     attempts: int
     reason: str | None
     """What the last attempt came to."""
+    offer: str = ""
+    """Id of the offer that it is about; "" of anything else."""
 
 
 class WebhookState(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,14 @@ class WebhookState(msgspec.Struct, frozen=True, kw_only=True):
     dead: int
     overflowed: int
     lost: int
+
+
+class OfferTold(msgspec.Struct, frozen=True, array_like=True):
+    """How one offer's delivery to one endpoint stands."""
+
+    state: Literal["queued", "retrying", "delivered", "dead"]
+    attempts: int
+    at_ms: int
 
 
 class WebhookFate(msgspec.Struct, frozen=True, kw_only=True):

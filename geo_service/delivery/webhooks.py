@@ -78,7 +78,7 @@ class Queues(Protocol):
         """It will not."""
         ...
 
-    def give_up_all(self, endpoint_id: str, reason: str) -> int:
+    def give_up_all(self, endpoint_id: str, reason: str, now_ms: int) -> int:
         """Nor will anything else that waits."""
         ...
 
@@ -197,7 +197,7 @@ class Sending:
         for key, endpoint in idle.items():
             if endpoint.disabled is not None and states[key].waiting:
                 # It was disabled while these were being queued.
-                self._count("webhooks_dead", self._queues.give_up_all(key, endpoint.disabled))
+                self._count("webhooks_dead", self._queues.give_up_all(key, endpoint.disabled, now_ms))
         due = sorted((state.next_ms, key) for key, state in states.items() if state.waiting and state.next_ms <= now_ms)
         return [idle[key] for _, key in due if idle[key].disabled is None]
 
@@ -257,7 +257,7 @@ class Sending:
             endpoint.id, lambda found: msgspec.structs.replace(found, disabled=found.disabled or reason)
         )
         if disabled is not None:
-            dead = self._queues.give_up_all(endpoint.id, reason)
+            dead = self._queues.give_up_all(endpoint.id, reason, self._now_ms())
             self._count("webhooks_dead", dead)
             _log.warning("webhook disabled", endpoint=endpoint.id, reason=reason, given_up=dead)
 

@@ -84,10 +84,11 @@ KEYS = (
     Key("located_version", "{people}:located:version", "string", "counts every change of who may be located", False, ALWAYS),
     Key("webhook_endpoints", "{webhooks}:endpoints", "hash", "id → a webhook's URL, what it hears, and its secrets", False, "until removed"),
     Key("webhook_version", "{webhooks}:version", "string", "counts every change of the endpoints", False, ALWAYS),
-    Key("webhook_queue", "{webhooks}:queue:<endpoint>", "stream", "deliveries that wait: fields i id, k kind, t queued at, d body", True, "until delivered, a day at the most; 7 days after the last", True),
+    Key("webhook_queue", "{webhooks}:queue:<endpoint>", "stream", "deliveries that wait: fields i id, k kind, t queued at, d body, o offer", True, "until delivered, a day at the most; 7 days after the last", True),
     Key("webhook_dead", "{webhooks}:dead:<endpoint>", "stream", "deliveries that were given up, as above with a attempts, r reason", True, "until sent again; 7 days after the last", True),
     Key("webhook_state", "{webhooks}:state:<endpoint>", "hash", "when the next attempt is due, and how many came to what", False, "until the endpoint is removed"),
     Key("webhook_fates", "{webhooks}:fates:<endpoint>", "list", "how the last deliveries ended, without their content", False, "7 days after the last", True),
+    Key("webhook_offer", "{webhooks}:offer:<offer>", "hash", "endpoint → how the delivery of this offer to it stands", False, "30 days", True),
     Key("worker_counts", "{log}:counts:<worker>", "string", "JSON of a worker's counters", False, "10 s after the worker's last word", True),
     Key("limit", "{limits}:<subject>", "hash", "what is left in a token bucket, and since when", True, "until the bucket is full again", True),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from redis.client import Pipeline
 
 from geo_service.delivery.webhook_endpoints import Endpoint
 from geo_service.delivery.webhook_feed import Queued
-from geo_service.delivery.webhook_records import WebhookDelivery, WebhookFate, WebhookState
+from geo_service.delivery.webhook_records import OfferTold, WebhookDelivery, WebhookFate, WebhookState
 from geo_service.errors import UnreachableError
 from geo_service.flow.entries import EntryId
 from geo_service.storage.connection import Client, reaching, server_name
@@ -27,6 +27,7 @@ MOST_WAITING = 10_000
 MOST_DEAD = 10_000
 FATES_KEPT = 200
 _KEPT_S = 7 * DAY_S
+_OFFERS_KEPT_S = 30 * DAY_S
 _TRIES = 100
 _FULL = "the queue was full"
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -34,6 +35,8 @@ _decode = msgspec.json.Decoder(Endpoint).decode
 
 
 _fate = msgspec.json.Decoder(WebhookFate).decode
+_told = msgspec.msgpack.Decoder(OfferTold).decode
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class WebhookEndpoints:
@@ -119,7 +122,7 @@ class WebhookQueues:
         by_endpoint: dict[str, list[Any]] = {}
         for delivery in deliveries:
             parts = by_endpoint.setdefault(delivery.endpoint, [])
-            parts += (delivery.id, delivery.kind, now_ms, delivery.body)
+            parts += (delivery.id, delivery.kind, now_ms, delivery.body, delivery.offer)
 
         if not by_endpoint and not positions:
             return
@@ -128,10 +131,36 @@ class WebhookQueues:
                 self._call(pipe, self._queue, self._of(endpoint_id), [*self._bounds(), *parts])
             for partition, position in positions.items():
                 self._call(pipe, self._advance, [self._keys("readers", partition=partition)], [READER, *position])
-            pipe.execute()
+            for delivery in deliveries:
+                self._tell(pipe, delivery.endpoint, delivery.offer, OfferTold("queued", 0, now_ms))
+            overs = pipe.execute()
+        for endpoint_id, over in zip(by_endpoint, overs, strict=False):
+            if over:
+                mine = [delivery for delivery in deliveries if delivery.endpoint == endpoint_id]
+                self._tell_dead(endpoint_id, [delivery.offer for delivery in mine[-over:]], now_ms)
 
     def _bounds(self) -> list[Any]:
         return [self._most_waiting, self._most_dead, _KEPT_S, _FULL]
+
+    def _tell(self, pipe: Pipeline, endpoint_id: str, offer_id: str, told: OfferTold) -> None:
+        """Note how an offer's delivery stands; of other deliveries nothing."""
+        if offer_id:
+            key = self._keys("webhook_offer", offer=offer_id)
+            pipe.hset(key, endpoint_id, _pack(told))
+            pipe.expire(key, _OFFERS_KEPT_S)
+
+    def _tell_dead(self, endpoint_id: str, offers: Sequence[str], now_ms: int) -> None:
+        """These were given up without another attempt."""
+        with reaching(self._client), self._client.pipeline() as pipe:
+            for offer_id in offers:
+                self._tell(pipe, endpoint_id, offer_id, OfferTold("dead", 0, now_ms))
+            pipe.execute()
+
+    def told_of(self, offer_id: str) -> dict[str, OfferTold]:
+        """How the deliveries of an offer stand, by endpoint."""
+        with reaching(self._client):
+            found: Any = self._client.hgetall(self._keys("webhook_offer", offer=offer_id))
+        return {endpoint_id.decode(): _told(packed) for endpoint_id, packed in found.items()}
 
     @staticmethod
     def _call(pipe: Pipeline, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> None:
@@ -178,6 +207,7 @@ class WebhookQueues:
             pipe.hset(state, mapping={"reason": reason, "tried_ms": now_ms})
             pipe.hincrby(state, "delivered", 1)
             self._note(pipe, endpoint_id, _fate_of(delivery, "delivered", attempts, reason, now_ms))
+            self._tell(pipe, endpoint_id, delivery.offer, OfferTold("delivered", attempts, now_ms))
             pipe.execute()
 
     def failed(self, endpoint_id: str, delivery: WebhookDelivery, reason: str, now_ms: int, next_ms: int) -> None:
@@ -185,6 +215,7 @@ class WebhookQueues:
         with reaching(self._client), self._client.pipeline() as pipe:
             self._note_failure(pipe, endpoint_id, reason, now_ms, next_ms)
             pipe.hset(self._of(endpoint_id)[2], mapping={"entry": delivery.entry, "attempts": delivery.attempts + 1})
+            self._tell(pipe, endpoint_id, delivery.offer, OfferTold("retrying", delivery.attempts + 1, now_ms))
             pipe.execute()
 
     def give_up(self, endpoint_id: str, delivery: WebhookDelivery, reason: str, now_ms: int, next_ms: int) -> None:
@@ -193,17 +224,21 @@ class WebhookQueues:
         with reaching(self._client), self._client.pipeline() as pipe:
             self._note_failure(pipe, endpoint_id, reason, now_ms, next_ms)
             self._note(pipe, endpoint_id, _fate_of(delivery, "dead", attempts, reason, now_ms))
+            self._tell(pipe, endpoint_id, delivery.offer, OfferTold("dead", attempts, now_ms))
             self._queue_burial(pipe, endpoint_id, delivery, attempts, reason)
             pipe.execute()
 
-    def give_up_all(self, endpoint_id: str, reason: str) -> int:
+    def give_up_all(self, endpoint_id: str, reason: str, now_ms: int) -> int:
         """All that waits, to the dead letters; returns how many."""
         given_up = 0
         while found := self.waiting(endpoint_id, 500):
             with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
                 for delivery in found:
                     self._queue_burial(pipe, endpoint_id, delivery, delivery.attempts, reason)
-                given_up += sum(pipe.execute())
+                buried = pipe.execute()
+            given_up += sum(buried)
+            offers = [delivery.offer for delivery, is_buried in zip(found, buried, strict=True) if is_buried]
+            self._tell_dead(endpoint_id, offers, now_ms)
         return given_up
 
     def _queue_burial(
@@ -258,11 +293,15 @@ class WebhookQueues:
 
     def _requeue(self, endpoint_id: str, chosen: Sequence[WebhookDelivery], now_ms: int) -> None:
         keys = self._of(endpoint_id)
-        parts = [part for delivery in chosen for part in (delivery.id, delivery.kind, now_ms, delivery.body)]
+        parts = [
+            part for delivery in chosen for part in (delivery.id, delivery.kind, now_ms, delivery.body, delivery.offer)
+        ]
 
         with reaching(self._client), self._client.pipeline() as pipe:
             pipe.xdel(keys[1], *(delivery.entry for delivery in chosen))
             self._call(pipe, self._queue, keys, [*self._bounds(), *parts])
+            for delivery in chosen:
+                self._tell(pipe, endpoint_id, delivery.offer, OfferTold("queued", 0, now_ms))
             # It is tried at once: whoever asks has mended something.
             pipe.hdel(keys[2], "next_ms", "failures")
             pipe.execute()
@@ -297,6 +336,7 @@ def _delivery(entry: bytes, fields: Mapping[bytes, bytes]) -> WebhookDelivery:
         body=fields[b"d"],
         attempts=int(fields.get(b"a", 0)),
         reason=None if reason is None else reason.decode(),
+        offer=fields.get(b"o", b"").decode(),
     )
 
 

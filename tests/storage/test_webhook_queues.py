@@ -4,6 +4,7 @@ import pytest
 
 from geo_service.delivery.webhook_endpoints import EndpointBody, made, rotated
 from geo_service.delivery.webhook_feed import Queued
+from geo_service.delivery.webhook_records import OfferTold
 from geo_service.flow.entries import EntryId
 from geo_service.flow.log import Commit
 from geo_service.storage.redis_log import RedisLog
@@ -91,7 +92,7 @@ def test_a_full_queue_overflows_into_the_dead_letters_and_those_are_bounded_too(
     assert ids(queues.waiting("wh-1", 10)) == [1, 2, 3, 4, 5]
     assert ids(queues.dead("wh-1", None, 10)) == [7, 8, 9]
     assert queues.resend("wh-1", None, NOW_MS) == 0
-    assert queues.give_up_all("wh-1", "switched off") == 5
+    assert queues.give_up_all("wh-1", "switched off", NOW_MS) == 5
     assert queues.states(["wh-1"])["wh-1"].waiting == 0
     assert ids(queues.dead("wh-1", None, 10)) == [3, 4, 5]
 
@@ -121,3 +122,40 @@ def test_endpoints_are_kept_changed_and_removed_with_what_waits(client, keys, qu
     assert endpoints.remove("wh-1")
     assert not endpoints.remove("wh-1")
     assert queues.states(["wh-1"])["wh-1"].waiting == 0
+
+
+def offered(*numbers, endpoint="wh-1"):
+    return [
+        each._replace(kind="offer", offer=f"o{each.id.split('-')[1]}") for each in queued(*numbers, endpoint=endpoint)
+    ]
+
+
+def test_how_an_offer_fares_is_told_for_each_endpoint(queues):
+    queues.enqueue([*offered(1, 2), *offered(1, endpoint="wh-2"), *queued(3)], {}, NOW_MS)
+    assert {key: (told.state, told.attempts) for key, told in queues.told_of("o1").items()} == {
+        "wh-1": ("queued", 0),
+        "wh-2": ("queued", 0),
+    }
+    head, _ = queues.head("wh-1")
+    assert head.offer == "o1"
+    queues.failed("wh-1", head, "503", NOW_MS + 1, NOW_MS + 2)
+    assert queues.told_of("o1")["wh-1"] == OfferTold("retrying", 1, NOW_MS + 1)
+    queues.delivered("wh-1", queues.head("wh-1")[0], "204", NOW_MS + 3)
+    assert queues.told_of("o1")["wh-1"] == OfferTold("delivered", 2, NOW_MS + 3)
+    queues.give_up("wh-1", queues.head("wh-1")[0], "500", NOW_MS + 4, NOW_MS + 5)
+    assert queues.told_of("o2")["wh-1"] == OfferTold("dead", 1, NOW_MS + 4)
+    queues.resend("wh-1", None, NOW_MS + 6)
+    assert queues.told_of("o2")["wh-1"] == OfferTold("queued", 0, NOW_MS + 6)
+    queues.give_up_all("wh-1", "switched off", NOW_MS + 7)
+    assert queues.told_of("o2")["wh-1"].state == "dead"
+    assert queues.told_of("nobody") == {}
+
+
+def test_an_offer_that_finds_the_queue_full_is_told_to_be_dead(queues):
+    queues.enqueue(offered(*range(7)), {}, NOW_MS)
+    assert [queues.told_of(f"o{number}")["wh-1"].state for number in range(7)] == ["queued"] * 5 + ["dead"] * 2
+
+
+def test_notes_of_offers_end_by_themselves(queues, client, keys):
+    queues.enqueue(offered(1), {}, NOW_MS)
+    assert 0 < client.ttl(keys("webhook_offer", offer="o1")) <= 30 * 86_400
