@@ -14,6 +14,7 @@ Box and Muller's; the uniforms are a hash's bits, because to seed a generator wo
 import math
 import struct
 from hashlib import blake2b
+from math import cos, log, sqrt
 
 import msgspec
 
@@ -38,32 +39,34 @@ class Acceptance(msgspec.Struct, array_like=True):
     def draw(self, crossing: str, campaign: str) -> float:
         """One draw of the share: the same for the same crossing and campaign."""
         seed = f"{crossing}\n{campaign}"
-        uniforms = _uniforms(seed, 0)
-        accepted = _gamma(self.accepted + PRIOR_ACCEPTED, uniforms, seed, 1)
-        declined = _gamma(self.declined + PRIOR_DECLINED, uniforms[4:], seed, 101)
+        one, two, three, four, five, six = _uniforms(seed, 0)
+        accepted = _gamma(self.accepted + PRIOR_ACCEPTED, one, two, three, seed, 1)
+        declined = _gamma(self.declined + PRIOR_DECLINED, four, five, six, seed, 101)
         return accepted / (accepted + declined)
 
 
-_UNPACK = struct.Struct(">8Q").unpack
+_UNPACK = struct.Struct(">3Q8x3Q8x").unpack
 _TWO_PI = 2 * math.pi
+_STEP = 2.0**-52
 
 
 def _uniforms(seed: str, turn: int) -> list[float]:
-    """Eight numbers above 0 and below 1: the bits of a hash."""
+    """Six numbers above 0 and below 1: bits of a hash."""
     bits = _UNPACK(blake2b(f"{seed}\n{turn}".encode()).digest())
-    return [((each >> 12) + 0.5) * 2.0**-52 for each in bits]
+    return [((each >> 12) + 0.5) * _STEP for each in bits]
 
 
-def _gamma(shape: float, uniforms: list[float], seed: str, turn: int) -> float:
+def _gamma(shape: float, one: float, two: float, three: float, seed: str, turn: int) -> float:
     """A gamma variate of a shape of 1 or more and scale 1, of three uniforms; one try in thirty needs others."""
     d = shape - 1 / 3
-    c = 1 / math.sqrt(9 * d)
+    c = 1 / sqrt(9 * d)
     while True:
-        normal = math.sqrt(-2 * math.log(uniforms[0])) * math.cos(_TWO_PI * uniforms[1])
+        normal = sqrt(-2 * log(one)) * cos(_TWO_PI * two)
         v = (1 + c * normal) ** 3
-        if v > 0 and math.log(uniforms[2]) < 0.5 * normal * normal + d - d * v + d * math.log(v):
+        if v > 0 and log(three) < 0.5 * normal * normal + d - d * v + d * log(v):
             return d * v
-        uniforms, turn = _uniforms(seed, turn), turn + 1
+        one, two, three, *_ = _uniforms(seed, turn)
+        turn += 1
 
 
 class Worth(msgspec.Struct, frozen=True):

@@ -19,6 +19,9 @@ REPLAY_SECRET = b"geo-service replay: codes made with this are worth nothing"
 LONGEST_LOCK_S = 900
 """A till may hold a coupon for a quarter of an hour at the most."""
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
+"""By ten bits."""
+_SHIFTS = range(70, -1, -10)
 _LOOKALIKES = str.maketrans("OILoil", "011011", "- ")
 _BYTES = 10
 _offer = msgspec.json.Decoder(dict[str, Any])
@@ -33,6 +36,8 @@ class Outcome(NamedTuple):
     """What is kept of it; {} where there is none."""
     wait_ms: int
     """Of `held`: how long it is; of `locked`: after which time to ask again."""
+    is_repeat: bool = False
+    """The answer that this idempotency key got before; nothing happened now."""
 
 
 class Till(NamedTuple):
@@ -65,8 +70,8 @@ def code_of(secret: bytes, offer: str) -> str:
     """The code that goes with an offer."""
     digest = hmac.digest(secret, b"code\0" + offer.encode(), "sha256")
     number = int.from_bytes(digest[:_BYTES], "big")
-    letters = [_LETTERS[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5)]
-    return "-".join("".join(letters[at : at + 4]) for at in range(0, _LENGTH, 4))
+    a, b, c, d, e, f, g, h = [_PAIRS[number >> shift & 1023] for shift in _SHIFTS]
+    return f"{a}{b}-{c}{d}-{e}{f}-{g}{h}"
 
 
 def without_code(line: bytes) -> bytes:
