@@ -64,6 +64,10 @@ class World(NamedTuple):
     """The pacing question about a campaign, a crossing and now; None: a store that is full or blind takes nobody."""
     secret: bytes = REPLAY_SECRET
     """What coupon codes are made with."""
+    beside: Mapping[str, Any] = {}
+    """What else is to stand in the evidence."""
+    because: str = ""
+    """Why, where an admission has a reason of its own."""
 
 
 class Option(NamedTuple):
@@ -96,9 +100,13 @@ class Decisions(NamedTuple):
 def plan(crossing: Crossing, world: World, now_ms: int) -> Plan:
     """Judge the campaigns that a crossing triggers. Pure."""
     options: list[Option] = []
+    silent = _silent(crossing, world, now_ms)
     person, crowding = None, crowding_of(None if world.occupancy is None else world.occupancy.rate)
     for placement in world.placements:
         if placement.campaign.state != "draft" and placement.is_triggered(crossing):
+            if silent is not None:
+                options.append(Option(placement, silent, [], None, {}))
+                continue
             person = person or Person(world.facts, crossing, placement.store, now_ms)
             options.append(_option(placement, person, world, crowding))
     options.sort(key=_rank)
@@ -130,13 +138,18 @@ def _option(placement: Placement, person: Person, world: World, crowding: float)
 _UNKNOWN = Acceptance()
 
 
-def _refuse(placement: Placement, person: Person, world: World) -> Withheld | None:
-    """The first question whose answer is no, caps and pacing aside."""
-    now_ms = person.now_ms
+def _silent(crossing: Crossing, world: World, now_ms: int) -> Withheld | None:
+    """Why this crossing is answered by no campaign at all."""
     if not world.facts.agrees:
         return "consent", "this person has not agreed to offers"
-    if now_ms - millis(person.crossing.time) > FRESH_MS:
+    if now_ms - millis(crossing.time) > FRESH_MS:
         return "fresh", "the phone was there too long ago"
+    return None
+
+
+def _refuse(placement: Placement, person: Person, world: World) -> Withheld | None:
+    """The first question about the campaign whose answer is no, caps and pacing aside."""
+    now_ms = person.now_ms
     if (reason := placement.not_live(now_ms)) is not None:
         return "live", reason
     if (reason := placement.outside_hours(now_ms)) is not None:
@@ -246,7 +259,8 @@ def _offer(offer_id: str, plan: Plan, option: Option, withheld: Withheld | None,
         # Held out only now, after everything admitted it: the two arms differ in nothing but the offer.
         decision, reason = "held_out", "holdout: kept back to measure the effect"
     elif withheld is None:
-        decision, reason, expires = "sent", "admitted", now + timedelta(seconds=campaign.expires_s)
+        decision, expires = "sent", now + timedelta(seconds=campaign.expires_s)
+        reason = f"admitted: {world.because}" if world.because else "admitted"
         code = code_of(world.secret, offer_id) if terms.has_coupon else None
         if campaign.benefit:
             evidence["benefit"] = campaign.benefit
@@ -291,4 +305,5 @@ def evidence_of(crossing: Crossing, world: World, option: Option) -> dict[str, A
         evidence["worth"] = option.worth
     if option.pacing:
         evidence["pacing"] = option.pacing
+    evidence.update(world.beside)
     return evidence
