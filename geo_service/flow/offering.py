@@ -16,8 +16,10 @@ from geo_service.catalogue.documents import Campaign, Policy, Store
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
 from geo_service.flow.aftermath import Aftermath, Over
-from geo_service.flow.entries import Redeemed, Undelivered
+from geo_service.flow.entries import Pursuit, Redeemed, Undelivered
 from geo_service.flow.ledger import Ledger
+from geo_service.flow.pursuing import Beside, Judge, Pursuing, Try
+from geo_service.flow.waiting import Waiting
 from geo_service.offers.campaigns import Placement, StoreRules, Terms, concerns
 from geo_service.offers.choice import Acceptance
 from geo_service.offers.coupons import REPLAY_SECRET
@@ -61,7 +63,10 @@ class Offering:
         self._site = site
         self._ledger = ledger
         self._secret = secret
+        self.pursuing = Pursuing(site, self.placement)
+        """What becomes of those whom pacing stopped."""
         self._asked: list[Asked] = []
+        self._pursued: list[Pursuit] = []
         self._terms: dict[str, Terms] = {}
         self._rules: dict[str, StoreRules] = {}
         self._placements: dict[tuple[str, str, str], list[Placement]] = {}
@@ -88,6 +93,7 @@ class Offering:
             Hours(document.hours or {}, "UTC")
         elif isinstance(document, Policy):
             Hours(document.quiet or {}, "UTC")
+        self.pursuing.changed()
 
     def placements(self, role: str, type_: str, store: Store) -> list[Placement]:
         """The campaigns that such a crossing could make speak in a store."""
@@ -126,26 +132,69 @@ class Offering:
         """Have a crossing answered by the next `answer`."""
         self._asked.append(Asked(crossing, facts))
 
+    def pursue(self, pursuit: Pursuit) -> None:
+        """Have somebody who was sent on answered by the next `answer`."""
+        self._pursued.append(pursuit)
+
+    def next_due_ms(self) -> int | None:
+        """When somebody who waits is next asked."""
+        return self.pursuing.waiting.next_due_ms()
+
     def answer(self, occupancies: Occupancies, now_ms: int) -> Decisions:
-        """What the crossings of this entry lead to: one question to the ledger for all of them."""
+        """What the crossings of this entry lead to: one question to the ledger for all of them, and one for each next step
+        of those whom pacing stopped.
+        """
         asked, self._asked = self._asked, []
-        if not asked and (not self._due or self._due[0][0] > now_ms):
+        if not asked and not self._pursued and (not self._due or self._due[0][0] > now_ms) and self._is_calm(now_ms):
             return Decisions([], [])
         self._give_up(now_ms)
-        plans = []
-        for crossing, facts in asked:
-            self._arrived(crossing, now_ms)
-            placements = self.triggered(crossing, facts)
-            if placements:
-                occupancy = occupancies(crossing.store or "", now_ms)
-                plans.append(plan(crossing, self._world(placements, facts, occupancy), now_ms))
-        if not plans:
-            return Decisions([], [])
-        decisions = settle(plans, self._ledger, now_ms=now_ms)
+        decisions = Decisions([], [])
+        judge, tries = self._judge(occupancies, now_ms), self._tries(asked, occupancies, now_ms)
+        while tries:
+            settled = settle([each.plan for each in tries], self._ledger, now_ms=now_ms)
+            crossings = [crossing for crossing, _ in asked]
+            said, tries = self.pursuing.follow(tries, settled.offers, crossings, judge, now_ms)
+            decisions.offers.extend(said)
+            decisions.to_commit.extend(settled.to_commit)
         for offer in decisions.offers:
             if offer.decision == "sent":
                 self._await(offer, now_ms)
         return decisions
+
+    def _is_calm(self, now_ms: int) -> bool:
+        """Whether nobody who waits is to be asked."""
+        due_ms = self.next_due_ms()
+        return due_ms is None or due_ms > now_ms
+
+    def _tries(self, asked: Sequence[Asked], occupancies: Occupancies, now_ms: int) -> list[Try]:
+        """What is to be decided first: who waits, then who has come, then who was sent on."""
+        tries, judge = [], self._judge(occupancies, now_ms)
+        if self.pursuing.waiting:
+            for crossing, facts in asked:
+                self.pursuing.waiting.heard(crossing, facts)
+            tries += self.pursuing.again({crossing.store or "" for crossing, _ in asked}, judge, now_ms)
+        for place, (crossing, facts) in enumerate(asked):
+            if crossing.reason != "observed":
+                continue
+            self._arrived(crossing, now_ms)
+            placements = self.triggered(crossing, facts)
+            if placements:
+                occupancy = occupancies(crossing.store or "", now_ms)
+                tries.append(Try(plan(crossing, self._world(placements, facts, occupancy), now_ms), place))
+        pursued, self._pursued = self._pursued, []
+        for pursuit in pursued:
+            tries += self.pursuing.next_of(pursuit, judge, now_ms)
+        return tries
+
+    def _judge(self, occupancies: Occupancies, now_ms: int, pace: Pace | None = None) -> Judge:
+        """How one campaign is judged in one store; with `pace`, by that."""
+
+        def judge(placement: Placement, crossing: outputs.Crossing, facts: Facts, beside: Beside) -> Plan:
+            world = self._world([placement], facts, occupancies(placement.store.id, now_ms))
+            world = world._replace(beside=beside.evidence, because=beside.because, pace=pace or self.pace)
+            return plan(crossing, world, now_ms)
+
+        return judge
 
     def preview(self, asked: Sequence[Asked], campaign: Campaign, occupancies: Occupancies, now_ms: int) -> list[Plan]:
         """Plans as if these crossings came now, this campaign among those that they trigger even while it is a draft.
@@ -260,7 +309,7 @@ class Offering:
     def dump(self) -> dict[str, Any]:
         """Everything but the site."""
         kept = {"acceptance": self.acceptance, "open": self._open, "redeemed": self._redeemed}
-        return kept | {"over": self._aftermath.kept}
+        return kept | {"over": self._aftermath.kept, "waiting": self.pursuing.waiting.dump()}
 
     @classmethod
     def load(cls, dumped: Mapping[str, Any], site: Site, ledger: Ledger, secret: bytes) -> Self:
@@ -269,6 +318,7 @@ class Offering:
         offering.acceptance = msgspec.convert(dumped.get("acceptance", {}), dict[str, Acceptance])
         offering._open = msgspec.convert(dumped.get("open", {}), dict[str, _Open])
         offering._redeemed = dict(dumped.get("redeemed", {}))
+        offering.pursuing.waiting = Waiting.load(dumped.get("waiting", {}))
         offering._aftermath = Aftermath(msgspec.convert(dumped.get("over", {}), dict[str, Over]))
         for offer_id, open_ in offering._open.items():
             offering._visitors.setdefault(open_.visitor, {})[offer_id] = None

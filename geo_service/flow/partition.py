@@ -37,7 +37,7 @@ from geo_service.flow.entries import (
     Traits,
     Undelivered,
 )
-from geo_service.flow.intake import partition_of
+from geo_service.flow.handing import Handing
 from geo_service.flow.ledger import Ledger
 from geo_service.flow.offering import Offering
 from geo_service.flow.pacers import Pacers
@@ -80,7 +80,6 @@ class Partition:
 
     def __init__(self, number: int, partitions: int, ledger: Ledger, rules: Rules) -> None:
         self.number = number
-        self._partitions = partitions
         self._rules = rules
         self.site = Site()
         self._site_dumped: bytes | None = None
@@ -88,16 +87,14 @@ class Partition:
         self.devices = Devices(rules.presence, rules.assumed)
         self.stores = Stores(self.site)
         self.profiles = Profiles()
-        self.offering = Offering(self.site, ledger, rules.secret)
-        self._put_pacers(Pacers(self.site))
-        self._handed: dict[int, EntryId] = {}
-        self._away: dict[int, tuple[list[outputs.Crossing], list[Facts]]] = {}
+        self._take_on(Offering(self.site, ledger, rules.secret), Pacers(self.site), Handing(number, partitions))
         self._entry = EntryId(0, 0)
         self._step = Step([], [], [], {}, {})
 
-    def _put_pacers(self, pacers: Pacers) -> None:
-        self.pacers = pacers
-        self.offering.pace, self.offering.pace_looking = pacers.pace, pacers.look
+    def _take_on(self, offering: Offering, pacers: Pacers, handing: Handing) -> None:
+        self.offering, self.pacers, self._handing = offering, pacers, handing
+        offering.pace, offering.pace_looking = pacers.pace, pacers.look
+        offering.pursuing.owns = handing.owns
 
     # --- the fold ----------------------------------------------------------------------------------------------------
 
@@ -169,8 +166,8 @@ class Partition:
 
     def next_due_ms(self) -> int | None:
         """When a tick would next do something; None: never, as things stand."""
-        dues = [due for due in (self.devices.presence.next_due_ms(), self.stores.next_due_ms()) if due is not None]
-        return min(dues, default=None)
+        dues = (self.devices.presence.next_due_ms(), self.stores.next_due_ms(), self.offering.next_due_ms())
+        return min((due for due in dues if due is not None), default=None)
 
     def _say(self, said: Sequence[outputs.AnyOutput]) -> None:
         for output in said:
@@ -218,31 +215,46 @@ class Partition:
         for crossing in crossings:
             if crossing.store is not None and crossing.reason == "observed":
                 self._ask(crossing, self.facts(crossing.device, crossing.store, now_ms))
+            elif crossing.store is not None and self.offering.pursuing.has_queue(crossing.store):
+                self._ask(crossing, Facts())
 
     def facts(self, device: str, store: str, now_ms: int) -> Facts:
         """What is known of a person, as a store sees them."""
         agrees = self.devices.agrees(device, "offers")
-        return self.profiles.facts(device, store, agrees=agrees, now_ms=now_ms)
+        elsewhere = self.offering.pursuing.elsewhere(store)
+        return self.profiles.facts(device, store, agrees=agrees, now_ms=now_ms, elsewhere=elsewhere)
 
     def _ask(self, crossing: outputs.Crossing, facts: Facts) -> None:
         """Have a crossing answered where its store is decided about."""
-        owner = partition_of(crossing.store or "", self._partitions)
-        if owner == self.number:
-            self.pacers.crossed(crossing, self._entry.ms)
-            self.offering.ask(crossing, facts)
+        if self._handing.owns(crossing.store or ""):
+            self._asked(crossing, facts)
         else:
-            away, known = self._away.setdefault(owner, ([], []))
-            away.append(crossing)
-            known.append(facts)
+            self._handing.crossing(crossing, facts)
+
+    def _asked(self, crossing: outputs.Crossing, facts: Facts) -> None:
+        """A crossing of one of these stores; of one that nobody saw, only that the shopper is not there any more."""
+        if crossing.reason == "observed":
+            self.pacers.crossed(crossing, self._entry.ms)
+        self.offering.ask(crossing, facts)
 
     def _person(self, body: Consent | Forget, now_ms: int) -> None:
         if isinstance(body, Forget):
             self.profiles.forget(body.device)
             self._events(self.devices.forget(body.device, now_ms), now_ms)
+            self.offering.pursuing.waiting.keep(lambda waiter: waiter.device != body.device)
             return
         self._events(self.devices.consent(body, now_ms), now_ms)
         if not self.devices.agrees(body.device, "offers"):
             self.profiles.forget(body.device)
+            self._wait_no_longer(body.device, now_ms)
+
+    def _wait_no_longer(self, device: str, now_ms: int) -> None:
+        """Have the stores hear that somebody is not to be invited, though she is still there."""
+        fences = [self.site.fence[fence] for fence in self.devices.presence.fences_of(device)]
+        queues = [fence.id for fence in fences if fence.store and self.offering.pursuing.has_queue(fence.store)]
+        present = self.devices.presence.present(queues, device) if queues else []
+        for crossing in crossings_of(present, instant(now_ms), f"{self.number}-{self._entry}-gone", 0):
+            self._ask(msgspec.structs.replace(crossing, type="exit", reason="forgotten"), Facts())
 
     def _learn(self, body: Behaviour | Traits | OrderStanding, now_ms: int) -> None:
         """Something about a person who agrees to offers."""
@@ -260,12 +272,10 @@ class Partition:
                     self._ask(crossing, msgspec.structs.replace(facts, order="became_ready"))
 
     def _hand_over(self) -> None:
-        """One handover an entry and owner: a second one of the same entry would be taken for a repeat."""
-        if self._away:
-            entry = str(self._entry)
-            for owner, (crossings, facts) in self._away.items():
-                self._step.handovers.append((owner, Handover(self.number, entry, crossings, facts)))
-            self._away = {}
+        pursuits, refused = self.offering.pursuing.take_outgoing()
+        if refused:
+            self._step.counts["waiting_refused"] = refused
+        self._step.handovers.extend(self._handing.take(self._entry, pursuits))
 
     def _visits(self, visits: list[tuple[Visit, Closed]]) -> None:
         """Visits out; one that is lengthened goes out again under the id that it had."""
@@ -280,14 +290,13 @@ class Partition:
     # --- stores ------------------------------------------------------------------------------------------------------
 
     def _handover(self, handover: Handover) -> None:
-        entry = EntryId.parse(handover.entry)
-        if entry <= self._handed.get(handover.source, EntryId(0, 0)):
+        if not self._handing.is_new(handover):
             return
-        self._handed[handover.source] = entry
         unknown = [Facts()] * len(handover.crossings)
         for crossing, facts in zip(handover.crossings, handover.facts or unknown, strict=True):
-            self.pacers.crossed(crossing, self._entry.ms)
-            self.offering.ask(crossing, facts)
+            self._asked(crossing, facts)
+        for pursuit in handover.pursuits:
+            self.offering.pursue(pursuit)
 
     # --- the site ----------------------------------------------------------------------------------------------------
 
@@ -312,6 +321,7 @@ class Partition:
                 elif old is not None:
                     self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
                 self._say(self.stores.fence_changed(old, new, now_ms))
+                self.offering.pursuing.changed()
             case "store":
                 self._store_changed(change.id, old, new, now_ms)
             case "sensor":
@@ -321,14 +331,14 @@ class Partition:
 
     def _owned(self, sensor: Any) -> Any:
         """The sensor, if its store is this partition's."""
-        is_mine = sensor is not None and partition_of(sensor.store, self._partitions) == self.number
+        is_mine = sensor is not None and self._handing.owns(sensor.store)
         return sensor if is_mine else None
 
     def _store_changed(self, store_id: str, old: Any, new: Any, now_ms: int) -> None:
         if new is not None:
             Hours(new.hours or {}, new.timezone)  # refused as a whole, before anybody has taken half of it
         self.offering.changed(new)
-        if partition_of(store_id, self._partitions) == self.number:
+        if self._handing.owns(store_id):
             self.pacers.store_changed(store_id, new, now_ms)
             self._say(self.stores.store_changed(store_id, new, now_ms))
         if old is not None and new is not None and old.timezone != new.timezone:
@@ -352,7 +362,7 @@ class Partition:
                 "offering": self.offering.dump(),
                 "profiles": self.profiles.dump(),
                 "pacers": self.pacers.dump(),
-                "handed": {str(source): str(entry) for source, entry in self._handed.items()},
+                "handed": self._handing.dump(),
             }
         )
 
@@ -372,10 +382,10 @@ class Partition:
         fences = [partition.devices.zoned(fence, state.site.store) for fence in state.site.fence.values()]
         partition.devices = Devices.load(state.devices, rules.presence, rules.assumed, fences)
         partition.stores = Stores.load(state.stores, partition.site, state.now_ms)
-        partition.offering = Offering.load(state.offering, partition.site, ledger, rules.secret)
         partition.profiles = Profiles.load(state.profiles)
-        partition._put_pacers(Pacers.load(state.pacers, partition.site))
-        partition._handed = {int(source): EntryId.parse(entry) for source, entry in state.handed.items()}
+        offering = Offering.load(state.offering, partition.site, ledger, rules.secret)
+        handing = Handing.load(state.handed, number, partitions)
+        partition._take_on(offering, Pacers.load(state.pacers, partition.site), handing)
         return partition
 
 

@@ -3,7 +3,7 @@
 Only of people who agree to offers, for offers are what it is for. A profile that nothing was added to for 13 months goes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -94,8 +94,13 @@ class Profiles:
         profile.touched_ms = max(profile.touched_ms, now_ms)
         return profile
 
-    def facts(self, device: str, store: str, *, agrees: bool, now_ms: int) -> Facts:
-        """The person as seen from a store; of somebody who does not agree, only that."""
+    def facts(
+        self, device: str, store: str, *, agrees: bool, now_ms: int, elsewhere: Sequence[Container[str]] = ()
+    ) -> Facts:
+        """The person as seen from a store; of somebody who does not agree, only that.
+
+        `elsewhere` are the stores to which they may be redirected.
+        """
         profile = self._of.get(device)
         if profile is None or not agrees or now_ms - profile.touched_ms > KEPT_MS:
             return Facts(agrees)
@@ -115,6 +120,7 @@ class Profiles:
             faded_now,
             profile.language,
             _order_at(profile, store),
+            _known_elsewhere(profile, elsewhere) if elsewhere else {},
         )
 
     def forget(self, device: str) -> None:
@@ -145,6 +151,17 @@ class Profiles:
         profiles._of = msgspec.convert(dumped.get("of", {}), dict[str, Profile])
         profiles._swept_ms = dumped.get("swept_ms", 0)
         return profiles
+
+
+def _known_elsewhere(
+    profile: Profile, elsewhere: Sequence[Container[str]]
+) -> dict[str, tuple[int, int | None, OrderState]]:
+    known = {*profile.visits, *(at for at, _ in profile.orders.values())}
+    return {
+        store: (*profile.visits.get(store, (0, None)), _order_at(profile, store))
+        for store in sorted(known)
+        if any(store in stores for stores in elsewhere)
+    }
 
 
 def _order_at(profile: Profile, store: str) -> OrderState:

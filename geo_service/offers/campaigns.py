@@ -13,6 +13,7 @@ from geo_service.flow.ledger import Claim
 from geo_service.offers.audience import Audience, Person, read_audience, why_not
 from geo_service.offers.benefits import Benefit, Gift, Text, cost_of, read_benefit
 from geo_service.offers.choice import NEUTRAL_MARGIN
+from geo_service.offers.redirect import read_when_full
 from geo_service.outputs import Crossing
 from sensors.instants import millis
 
@@ -43,11 +44,12 @@ class Terms:
         """Read the document.
 
         Raises:
-            InvalidInputError: audience or benefit cannot be read; `field` says where.
+            InvalidInputError: audience, benefit or `when_full` cannot be read; `field` says where.
         """
         self.campaign = campaign
         self.audience: Audience = read_audience(campaign.audience)
         self.benefit: Benefit | None = read_benefit(campaign.benefit)
+        self.when_full = read_when_full(campaign)
         self.cost = cost_of(self.benefit)
         self.has_coupon = not isinstance(self.benefit, Text)
         self.starts_ms = None if campaign.starts is None else millis(campaign.starts)

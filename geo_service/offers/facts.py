@@ -29,3 +29,10 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     language: str | None = None
     order: OrderState = "none"
     """The person's order at this store; `became_ready`: this very instant, and that is what triggers."""
+    elsewhere: dict[str, tuple[int, int | None, OrderState]] = {}
+    """Of stores to which they may be redirected, and that they know: visits, end of the newest, order; as above."""
+
+    def at(self, store: str) -> "Facts":
+        """The same person as seen from another store."""
+        visits, last_ms, order = self.elsewhere.get(store, (0, None, "none"))
+        return msgspec.structs.replace(self, visits_here=visits, last_visit_here_ms=last_ms, order=order)
