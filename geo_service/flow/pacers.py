@@ -92,6 +92,8 @@ class Pacers:
         self._overrides: dict[str, list[Override]] = {}
         self._entered: set[str] = set()
         """Who came in with the entry that is being folded."""
+        self._answered: tuple[tuple[str, str, int], Paced] | None = None
+        """Store, crossing and now of the last question: the campaigns of a crossing ask it in turn, and get one answer."""
         self._shown_ms: dict[str, int] = {}
         self._changed: dict[str, None] = {}
         """Stores whose value is to be told."""
@@ -136,6 +138,7 @@ class Pacers:
 
     def decided(self, offers: Iterable[outputs.Offer], now_ms: int) -> None:
         """What became of those who were admitted: the held out are not expected, but took their turn."""
+        self._answered = None
         for offer in offers:
             eta_s = offer.evidence.get("pacing", {}).get("eta_s")
             pacer = self._pacers.get(offer.store)
@@ -208,7 +211,10 @@ class Pacers:
 
         Somebody who is inside already makes the store no fuller: only a manager's pause withholds an offer from her.
         """
-        return self._pace(placement, crossing, now_ms, Pacer.verdict)
+        asked = (placement.store.id, crossing.id, now_ms)
+        if self._answered is None or self._answered[0] != asked:
+            self._answered = asked, self._pace(placement, crossing, now_ms, Pacer.verdict)
+        return self._answered[1]
 
     def look(self, placement: Placement, crossing: outputs.Crossing, now_ms: int) -> Paced:
         """The same for a preview: leaves no trace."""
