@@ -30,3 +30,14 @@ class FencedOffError(GeoServiceError):
         self.partition = partition
         self.epoch = epoch
         super().__init__(f"partition {partition} was taken over by another worker (this one held epoch {epoch})")
+
+
+class VersionConflictError(GeoServiceError):
+    """The document is not, or no more, of the version that the change was made for. HTTP 412."""
+
+    def __init__(self, kind: str, key: str, expected: int, found: int) -> None:
+        self.kind = kind
+        self.key = key
+        self.expected = expected
+        self.found = found
+        super().__init__(f"the {kind} {key!r} has version {found}, not {expected}")

@@ -16,8 +16,10 @@ from geo_service.api.access import Asked, Requires, asker
 from geo_service.api.bodies import json_body
 from geo_service.api.judging import judge, owners_of, read_document, references_to
 from geo_service.api.problems import FieldError, Problem, ProblemError, forbidden, not_found
-from geo_service.api.services import Services
+from geo_service.api.services import Services, StoredDocument
+from geo_service.api.versions import ALWAYS, Condition, conflict, etag
 from geo_service.catalogue.site import GEOJSON, Kind, decode_document, encode_document, feature_of_fence
+from geo_service.errors import VersionConflictError
 from geo_service.flow.sensing import status_name
 from geo_service.ids import is_id, require_id
 from geo_service.principals import Action, Principal
@@ -116,18 +118,18 @@ def rendered(kind: Kind, document: bytes) -> bytes:
     return msgspec.json.encode(feature_of_fence(decode_document(kind, document))) if kind in GEOJSON else document
 
 
-def find(services: Services, principal: Principal, kind: Kind, key: str) -> bytes:
+def find(services: Services, principal: Principal, kind: Kind, key: str) -> StoredDocument:
     """A document that the asker may see.
 
     Raises:
         ProblemError: 404, or 403 where it belongs to other stores.
     """
-    document = services.catalogue.get(kind, key) if is_id(key) else None
-    if document is None:
+    stored = services.catalogue.find(kind, key) if is_id(key) else None
+    if stored is None:
         raise not_found(kind, key)
-    if not may_read(principal, kind, key, document):
+    if not may_read(principal, kind, key, stored.document):
         raise forbidden(f"the {kind} {key!r} is outside your stores")
-    return document
+    return stored
 
 
 def page_of(
@@ -157,40 +159,64 @@ def told(services: Services, kind: Kind, documents: list[tuple[str, bytes]]) -> 
     ]
 
 
-def save(services: Services, principal: Principal, kind: Kind, key: str, body: bytes) -> tuple[bool, Saved]:
-    """Judge and write a document; True where it is new.
+class Done(NamedTuple):
+    """What came of writing a document."""
+
+    saved: Saved
+    is_new: bool
+    version: int
+
+
+def save(
+    services: Services, principal: Principal, kind: Kind, key: str, body: bytes, condition: Condition = ALWAYS
+) -> Done:
+    """Judge and write a document.
 
     Raises:
-        ProblemError: 400 or 403.
+        ProblemError: 400, 403, or 412 where it is not as the condition says.
         InvalidInputError: it cannot be read.
     """
     require_id(key, "id")
     document, ignored = read_document(kind, key, body)
     encoded = encode_document(document)
-    before = services.catalogue.get(kind, key)
-    if not all(may_write(principal, kind, key, version) for version in (before, encoded) if version is not None):
+    before = services.catalogue.find(kind, key)
+    versions = [encoded] if before is None else [before.document, encoded]
+    if not all(may_write(principal, kind, key, version) for version in versions):
         raise forbidden(f"the {kind} {key!r} is outside your stores")
+    expected = condition.expected(kind, key, before.version if before else 0)
     warnings = ignored + judge(kind, key, document, services.catalogue)
-    return services.catalogue.put(kind, key, encoded), Saved(key, warnings)
+    try:
+        written = services.catalogue.put(kind, key, encoded, expected=expected)
+    except VersionConflictError as error:
+        raise conflict(error) from error
+    return Done(Saved(key, warnings), written.is_new, written.version)
 
 
-def remove(services: Services, principal: Principal, kind: Kind, key: str) -> None:
+def remove(services: Services, principal: Principal, kind: Kind, key: str, condition: Condition = ALWAYS) -> None:
     """Remove a document.
 
     Raises:
-        ProblemError: 404, 403, or 409 where others name it.
+        ProblemError: 404, 403, 409 where others name it, or 412 where it is not as the condition says.
     """
-    document = find(services, principal, kind, key)
-    if not may_write(principal, kind, key, document):
+    stored = find(services, principal, kind, key)
+    if not may_write(principal, kind, key, stored.document):
         raise forbidden(f"the {kind} {key!r} is not only your stores'")
+    expected = condition.expected(kind, key, stored.version)
     if kind == "store" and (names := references_to(key, services.catalogue)):
         raise ProblemError(409, f"the store is still named by {', '.join(names)}; remove or change those first")
-    if not services.catalogue.remove(kind, key):
-        raise not_found(kind, key)
+    try:
+        if not services.catalogue.remove(kind, key, expected=expected):
+            raise not_found(kind, key)
+    except VersionConflictError as error:
+        raise conflict(error) from error
 
 
-def _json(body: bytes, kind: Kind) -> Response[bytes]:
-    return Response(body, media_type="application/geo+json" if kind in GEOJSON else "application/json")
+def _json(body: bytes, kind: Kind, version: int) -> Response[bytes]:
+    media_type = "application/geo+json" if kind in GEOJSON else "application/json"
+    return Response(body, media_type=media_type, headers={"ETag": etag(version)})
+
+
+_CHANGED = ResponseSpec(Problem, description="the document is not of the version that `If-Match` names")
 
 
 def _routes(resource: Resource) -> list[Any]:
@@ -216,11 +242,14 @@ def _routes(resource: Resource) -> list[Any]:
 
     @get(one, guards=[Requires(Action.READ)], summary=f"One {kind}", operation_id=f"get_{kind}")
     async def get_one(request: Asked, services: Ports, key: FromPath[str]) -> Response[bytes]:
-        def read() -> bytes:
-            document = find(services, asker(request), kind, key)
-            return told(services, kind, [(key, rendered(kind, document))])[0]
+        """With an `ETag`, for `If-Match` when it is written back."""
 
-        return _json(await asyncio.to_thread(read), kind)
+        def read() -> tuple[bytes, int]:
+            stored = find(services, asker(request), kind, key)
+            return told(services, kind, [(key, rendered(kind, stored.document))])[0], stored.version
+
+        body, version = await asyncio.to_thread(read)
+        return _json(body, kind, version)
 
     @put(
         one,
@@ -231,15 +260,27 @@ def _routes(resource: Resource) -> list[Any]:
         responses={
             201: ResponseSpec(Saved, description="created"),
             400: ResponseSpec(Problem, description="refused; `errors` names each field"),
+            412: _CHANGED,
         },
     )
     async def put_one(request: Asked, services: Ports, key: FromPath[str], body: RawBody) -> Response[Saved]:
-        created, saved = await asyncio.to_thread(save, services, asker(request), kind, key, body)
-        return Response(saved, status_code=201 if created else 200)
+        """`If-Match` with the `ETag` that was read refuses to overwrite what somebody else has changed since (412);
+        `If-None-Match: *` creates only. Without either, the last one to write wins.
+        """
+        condition = Condition.of(request.headers)
+        done = await asyncio.to_thread(save, services, asker(request), kind, key, body, condition)
+        return Response(done.saved, status_code=201 if done.is_new else 200, headers={"ETag": etag(done.version)})
 
-    @delete(one, guards=[Requires(Action.CONFIGURE)], summary=f"Remove a {kind}", operation_id=f"delete_{kind}")
+    @delete(
+        one,
+        guards=[Requires(Action.CONFIGURE)],
+        summary=f"Remove a {kind}",
+        operation_id=f"delete_{kind}",
+        responses={412: _CHANGED},
+    )
     async def delete_one(request: Asked, services: Ports, key: FromPath[str]) -> None:
-        await asyncio.to_thread(remove, services, asker(request), kind, key)
+        """`If-Match` as when it is written."""
+        await asyncio.to_thread(remove, services, asker(request), kind, key, Condition.of(request.headers))
 
     return [get_page, get_one, put_one, delete_one]
 

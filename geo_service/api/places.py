@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from geo_service.catalogue.documents import Fence, Store
+from geo_service.catalogue.documents import Fence, StockLevel, Store
 from geo_service.catalogue.site import Kind, decode_document
 from geo_service.errors import InvalidInputError
 from geo_service.geofences.places import Accept, Places
@@ -64,6 +64,8 @@ class LivePlaces:
         self._places = Places()
         self._stores: dict[str, Store] = {}
         self._fences: dict[str, Fence] = {}
+        self._stock: dict[str, bytes] = {}
+        """As it is kept: of many only a few are ever asked about."""
 
     def nearest(
         self, lat: float, lon: float, radius_m: float, limit: int, accept: Accept | None = None
@@ -87,6 +89,14 @@ class LivePlaces:
         """The fence, likewise."""
         return self._fences.get(key)
 
+    def has(self, store: str, sku: str) -> bool:
+        """Whether a store has a product to sell: more of it on hand than is kept for safety. False where nobody has said."""
+        document = self._stock.get(f"{store}/{sku}")
+        if document is None:
+            return False
+        level: StockLevel = decode_document("stock", document)
+        return level.on_hand > level.safety
+
     def _refresh(self) -> None:
         if self._catalogue.version() == self._version:
             return
@@ -96,6 +106,10 @@ class LivePlaces:
                 self._take_store(key, stored)
             elif kind == "fence":
                 self._take_fence(key, stored)
+            elif kind == "stock" and stored is not None:
+                self._stock[key] = stored.document
+            elif kind == "stock":
+                self._stock.pop(key, None)
         self._version = changed.version
 
     def _take_store(self, key: str, stored: Stored | None) -> None:

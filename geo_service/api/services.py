@@ -58,12 +58,46 @@ class Catalogue(Protocol):
         """Up to `limit` documents with keys above `after`, in key order."""
         ...
 
-    def put(self, kind: Kind, key: str, document: bytes) -> bool:
-        """Write one and tell the log; True where it is new."""
+    def find(self, kind: Kind, key: str) -> "StoredDocument | None":
+        """One document with its version."""
         ...
 
-    def remove(self, kind: Kind, key: str) -> bool:
-        """Remove one and tell the log; False where there was none."""
+    def put(self, kind: Kind, key: str, document: bytes, *, expected: int | None = None) -> "WrittenDocument":
+        """Write one and tell the log. With `expected`, VersionConflictError where it has another version now (0: is not there),
+        unless it is already as it should become.
+        """
+        ...
+
+    def remove(self, kind: Kind, key: str, *, expected: int | None = None) -> bool:
+        """Remove one and tell the log; False where there was none. `expected` likewise."""
+        ...
+
+
+class StoredDocument(Protocol):
+    """A document as it is kept. Of one document no two versions are the same."""
+
+    @property
+    def version(self) -> int:
+        """Rises with every change."""
+        ...
+
+    @property
+    def document(self) -> bytes:
+        """Canonical JSON."""
+        ...
+
+
+class WrittenDocument(Protocol):
+    """What came of writing one."""
+
+    @property
+    def version(self) -> int:
+        """That it has now."""
+        ...
+
+    @property
+    def is_new(self) -> bool:
+        """There was none."""
         ...
 
 
@@ -159,6 +193,10 @@ class Nearby(Protocol):
 
     def fence(self, key: str) -> Fence | None:
         """A fence, likewise."""
+        ...
+
+    def has(self, store: str, sku: str) -> bool:
+        """Whether a store has a product to sell, likewise; False where nobody has said how much it has."""
         ...
 
 

@@ -13,7 +13,7 @@ from redis.client import Pipeline
 
 from geo_service.catalogue.site import TYPES, Kind, encode_document, key_of
 from geo_service.decoding import decode_json
-from geo_service.errors import GeoServiceError, InvalidInputError, UnreachableError
+from geo_service.errors import InvalidInputError, UnreachableError, VersionConflictError
 from geo_service.flow.entries import Change, Changes, encode_body
 from geo_service.storage.catalogue_view import CatalogueView
 from geo_service.storage.connection import Client, reaching, server_name
@@ -50,15 +50,11 @@ class Applied(NamedTuple):
     changed: int
 
 
-class VersionConflictError(GeoServiceError):
-    """The document is not, or no more, of the version that the change was made for."""
+class Written(NamedTuple):
+    """A document as it is kept now."""
 
-    def __init__(self, kind: Kind, key: str, expected: int, found: int) -> None:
-        self.kind = kind
-        self.key = key
-        self.expected = expected
-        self.found = found
-        super().__init__(f"the {kind} {key!r} has version {found}, not {expected}")
+    version: int
+    is_new: bool
 
 
 class Catalogue:
@@ -127,19 +123,19 @@ class Catalogue:
 
     # --- changing ----------------------------------------------------------------------------------------------------
 
-    def put(self, kind: Kind, key: str, document: bytes, *, expected: int | None = None) -> bool:
-        """Write one and tell the log; True where it is new. `expected` as in `apply`."""
+    def put(self, kind: Kind, key: str, document: bytes, *, expected: int | None = None) -> Written:
+        """Write one and tell the log. `expected` as in `apply`."""
         wanted = None if expected is None else {(kind, key): expected}
         while True:
             before = self.find(kind, key)
             guard = wanted or {(kind, key): before.version if before else 0}
             try:
-                self.apply([Change(kind, key, document)], expected=guard)
+                applied = self.apply([Change(kind, key, document)], expected=guard)
             except VersionConflictError:
                 if wanted is not None:
                     raise
                 continue
-            return before is None
+            return Written(applied.versions[0], before is None)
 
     def remove(self, kind: Kind, key: str, *, expected: int | None = None) -> bool:
         """Remove one and tell the log; False where there was none."""

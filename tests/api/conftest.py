@@ -18,7 +18,7 @@ from geo_service.api.places import LivePlaces
 from geo_service.api.server import server
 from geo_service.api.services import Accepted, Refused, Services
 from geo_service.catalogue.site import Kind
-from geo_service.errors import UnreachableError
+from geo_service.errors import UnreachableError, VersionConflictError
 from geo_service.flow.entries import START, EntryId
 from geo_service.principals import BY_ROLE, DEVICE, PUBLISHABLE, SECRET, Action, DeviceToken, Principal, Role, Session
 
@@ -52,7 +52,13 @@ class FakeIntake:
 
 
 class Stored(NamedTuple):
+    version: int
     document: bytes
+
+
+class Written(NamedTuple):
+    version: int
+    is_new: bool
 
 
 class Changed(NamedTuple):
@@ -64,12 +70,23 @@ class Changed(NamedTuple):
 class FakeCatalogue:
     documents: dict[tuple[Kind, str], bytes] = field(default_factory=dict)
     known: set[tuple[Kind, str]] = field(default_factory=set)
+    versions: dict[tuple[Kind, str], tuple[int, bytes]] = field(default_factory=dict)
 
     def add(self, kind: Kind, key: str, **fields: object) -> None:
         self.documents[kind, key] = json.dumps({"id": key, **fields}).encode()
 
     def get(self, kind: Kind, key: str) -> bytes | None:
         return self.documents.get((kind, key))
+
+    def find(self, kind: Kind, key: str) -> Stored | None:
+        document = self.documents.get((kind, key))
+        if document is None:
+            return None
+        version, as_of = self.versions.get((kind, key), (0, b""))
+        if as_of != document:  # tests write straight into `documents`, too
+            version = 1 + max((number for number, _ in self.versions.values()), default=0)
+            self.versions[kind, key] = version, document
+        return Stored(version, document)
 
     def version(self) -> int:
         return hash(frozenset(self.documents.items()))
@@ -78,19 +95,29 @@ class FakeCatalogue:
         """All of them, and what is gone: a catalogue may say more than was changed."""
         gone = {name: None for name in self.known if name not in self.documents}
         self.known |= self.documents.keys()
-        return Changed(self.version(), {name: Stored(body) for name, body in self.documents.items()} | gone)
+        return Changed(self.version(), {name: Stored(0, body) for name, body in self.documents.items()} | gone)
 
     def page(self, kind: Kind, after: str | None, limit: int) -> Sequence[tuple[str, bytes]]:
         keys = sorted(name for of, name in self.documents if of == kind and (after is None or name > after))
         return [(name, self.documents[kind, name]) for name in keys[:limit]]
 
-    def put(self, kind: Kind, key: str, document: bytes) -> bool:
-        is_new = (kind, key) not in self.documents
+    def put(self, kind: Kind, key: str, document: bytes, *, expected: int | None = None) -> Written:
+        before = self.find(kind, key)
+        self._expect(kind, key, expected, document)
         self.documents[kind, key] = document
-        return is_new
+        after = self.find(kind, key)
+        assert after is not None
+        return Written(after.version, before is None)
 
-    def remove(self, kind: Kind, key: str) -> bool:
+    def remove(self, kind: Kind, key: str, *, expected: int | None = None) -> bool:
+        self._expect(kind, key, expected, None)
         return self.documents.pop((kind, key), None) is not None
+
+    def _expect(self, kind: Kind, key: str, expected: int | None, document: bytes | None) -> None:
+        stored = self.find(kind, key)
+        found = stored.version if stored else 0
+        if expected not in {None, found} and document != (stored.document if stored else None):
+            raise VersionConflictError(kind, key, expected or 0, found)
 
 
 @dataclass

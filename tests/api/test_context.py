@@ -1,5 +1,7 @@
 """What is around a place."""
 
+import json
+
 import pytest
 from litestar.testing import TestClient
 
@@ -16,7 +18,7 @@ def _town(fakes):
 
     fakes.catalogue.documents.clear()
     for key, lat, more in (
-        ("harbour", 60.17, {"tags": ["bakery"], "address": "Harbour Street 1"}),
+        ("harbour", 60.17, {"tags": ["bakery"], "services": ["pickup"], "address": "Harbour Street 1"}),
         ("market", 60.18, {"hours": {"mon": [["09:00", "17:00"]]}}),  # NOW_MS is a Sunday
         ("airport", 60.32, {}),
     ):
@@ -35,7 +37,40 @@ def test_the_fences_and_stores_around_a_place(client, bearer):
         {"id": "harbour-near", "store": "harbour", "role": "near"},
     ]
     [store] = answer.json()["stores"]
-    assert (store["id"], store["distance_m"], store["address"]) == ("harbour", 0.0, "Harbour Street 1")
+    assert store == {
+        "id": "harbour",
+        "name": "Harbour",
+        "distance_m": 0.0,
+        "lat": 60.17,
+        "lon": 24.94,
+        "address": "Harbour Street 1",
+        "open": True,
+        "services": ["pickup"],
+        "tags": ["bakery"],
+    }
+
+
+def test_a_store_outside_its_hours_is_near_and_closed(client, bearer):
+    answer = client.get(f"/v1/stores/nearby?{HERE}", headers=bearer("pk_app"))
+    assert {store["id"]: store["open"] for store in answer.json()["items"]} == {"harbour": True, "market": False}
+
+
+def test_stores_that_have_a_product_are_those_with_more_than_their_safety(client, fakes, bearer):
+    def having(sku, query=""):
+        path = f"/v1/stores/nearby?{HERE}&radius_m=20000&sku={sku}{query}"
+        return [store["id"] for store in client.get(path, headers=bearer("pk_app")).json()["items"]]
+
+    for store, on_hand in (("harbour", 2), ("market", 3), ("nowhere", 9)):  # the airport has not said
+        level = {"store": store, "sku": "rye/1", "on_hand": on_hand, "safety": 2}
+        fakes.catalogue.documents["stock", f"{store}/rye/1"] = json.dumps(level).encode()
+    assert having("rye%2F1") == ["market"]
+    assert having("rye%2F1", "&open=true") == []
+    assert having("oat") == []
+    level = {"store": "harbour", "sku": "rye/1", "on_hand": 3, "safety": 2}
+    fakes.catalogue.documents["stock", "harbour/rye/1"] = json.dumps(level).encode()
+    del fakes.catalogue.documents["stock", "market/rye/1"]
+    assert having("rye%2F1") == having("rye%2F1", "&limit=1") == ["harbour"]
+    assert client.get(f"/v1/stores/nearby?{HERE}&sku=", headers=bearer("pk_app")).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -131,9 +131,9 @@ def test_a_version_is_never_used_twice(catalogue):
 
 
 def test_put_says_whether_the_document_is_new(catalogue):
-    assert catalogue.put("store", "a", store("a").document) is True
-    assert catalogue.put("store", "a", store("a", name="b").document) is False
-    assert catalogue.put("store", "a", store("a", name="b").document) is False
+    assert catalogue.put("store", "a", store("a").document).is_new is True
+    assert catalogue.put("store", "a", store("a", name="b").document).is_new is False
+    assert catalogue.put("store", "a", store("a", name="b").document).is_new is False
 
 
 def test_a_put_whose_answer_was_lost_is_done_once_and_is_no_conflict(losing_proxy, client, keys, told):
