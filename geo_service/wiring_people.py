@@ -16,7 +16,7 @@ from geo_service.storage.keys import Keys
 from geo_service.storage.people import PersonalData
 from geo_service.storage.positions import Positions
 from geo_service.storage.redis_log import RedisLog
-from geo_service.storage.retention import PingRetention
+from geo_service.storage.retention import DeadLetterRetention, PingRetention
 from geo_service.storage.webhooks import READER, WebhookEndpoints, WebhookQueues
 
 _RETENTION_S = 60.0
@@ -65,12 +65,16 @@ def people_roles(
 
 
 def retention_of(client: Client, settings: Settings, now_ms: Callable[[], int], count: Count) -> Role:
-    """Deletes raw pings that are a day old. Worker and API both do: each may be what is left when the other is not."""
-    retention = PingRetention(client, settings.partitions, keys=Keys(settings.prefix))
+    """Deletes raw pings that are a day old, and dead letters of a week. Worker and API both do: each may be what is left
+    when the other is not.
+    """
+    keys = Keys(settings.prefix)
+    retention, letters = PingRetention(client, settings.partitions, keys=keys), DeadLetterRetention(client, keys=keys)
 
     def run(stop: threading.Event) -> None:
         while True:
             count("pings_expired", retention.expire(now_ms()))
+            letters.expire(now_ms())
             if stop.wait(_RETENTION_S):
                 return
 

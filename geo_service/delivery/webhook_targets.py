@@ -4,6 +4,7 @@ A name is looked up for every connection, every address that it has must be a pu
 address that was looked at: a name that means something else a moment later changes nothing.
 """
 
+import re
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -15,6 +16,9 @@ from geo_service.errors import InvalidInputError
 _PORTS = {"https": 443, "http": 80}
 _LONGEST_URL = 2048
 _NAT64 = IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST, _DOCUMENTATION = IPv6Network("2000::/3"), IPv6Network("3fff::/20")
+"""What IANA gives to the public internet, all of it; and a part (RFC 9637) that older Pythons do not know to be none."""
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -53,8 +57,10 @@ def read_target(url: str, *, allow_private: bool) -> Target:
         host = host or parts.hostname or ""
     except (ValueError, UnicodeError) as error:
         raise InvalidInputError("is not a URL", field="url") from error
-    if parts.scheme not in _PORTS or not host:
+    if parts.scheme not in _PORTS or _HOST.fullmatch(host) is None:
         raise InvalidInputError("must be https://host/…", field="url")
+    if port == 0:
+        raise InvalidInputError("has port 0, where nothing can listen", field="url")
     if parts.scheme == "http" and not allow_private:
         raise InvalidInputError("must be https: plain http is readable on its way", field="url")
     if parts.username is not None or parts.fragment:
@@ -108,8 +114,15 @@ def check_url(url: str, *, allow_private: bool, resolve: Resolve = resolve) -> N
 def is_public(address: str) -> bool:
     """Whether an address belongs to the public internet, whatever way it is written in IPv6."""
     found = ip_address(address.partition("%")[0])
-    inner = _inner(found) if isinstance(found, IPv6Address) else None
-    return found.is_global and not found.is_multicast and (inner is None or is_public(str(inner)))
+    if isinstance(found, IPv6Address):
+        inner = _inner(found)
+        if inner is not None and not is_public(str(inner)):
+            return False
+        if found in _NAT64 or found.ipv4_mapped is not None:
+            return True
+        if found not in _GLOBAL_UNICAST or found in _DOCUMENTATION:
+            return False
+    return found.is_global and not found.is_multicast
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:

@@ -20,15 +20,17 @@ from geo_service.delivery.webhook_endpoints import Endpoint
 from geo_service.delivery.webhook_feed import Feed, Queued
 from geo_service.delivery.webhook_records import WebhookDelivery, WebhookState
 from geo_service.delivery.webhook_request import Answer, Poster
-from geo_service.delivery.webhook_retries import is_given_up, pause_s
+from geo_service.delivery.webhook_retries import GIVEN_UP_MS, is_given_up, pause_s
 from geo_service.delivery.webhook_targets import Resolve, read_target, resolve
 from geo_service.errors import InvalidInputError
 from geo_service.flow.entries import EntryId
 
 _log = structlog.get_logger(__name__)
 BATCH = 500
-SENDERS = 8
+SENDERS = 32
 """Endpoints that are served at the same time."""
+SENDERS_TO_FAILING = 16
+"""Of these, to endpoints whose last attempt failed: whoever hangs may hold up each other, and nobody else."""
 _IN_A_ROW = 100
 """Deliveries of one endpoint before others have their turn."""
 _LOOK_S = 0.5
@@ -78,8 +80,8 @@ class Queues(Protocol):
         """It will not."""
         ...
 
-    def give_up_all(self, endpoint_id: str, reason: str, now_ms: int) -> int:
-        """Nor will anything else that waits."""
+    def give_up_all(self, endpoint_id: str, reason: str, now_ms: int, queued_by_ms: int | None = None) -> int:
+        """Nor will anything else that waits (and was queued by then)."""
         ...
 
 
@@ -175,6 +177,7 @@ class Sending:
     def run(self, stop: threading.Event) -> None:
         """Send until stopped; an attempt that is under way then is cut off, and made again next time."""
         busy: dict[str, Future[None]] = {}
+        failing: set[str] = set()
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook") as pool:
             while not stop.is_set():
                 self.woken.wait(_LOOK_S)
@@ -182,16 +185,21 @@ class Sending:
                 for endpoint_id, sending in list(busy.items()):
                     if sending.done():
                         del busy[endpoint_id]
+                        failing.discard(endpoint_id)
                         sending.result()  # what went wrong here is no endpoint's fault
                 self._listening.refresh()
-                for endpoint in self._due(busy)[: SENDERS - len(busy)] if len(busy) < SENDERS else ():
+                for endpoint, fails in self._due(busy) if len(busy) < SENDERS else ():
+                    if len(busy) >= SENDERS or (fails and len(failing) >= SENDERS_TO_FAILING):
+                        continue
+                    if fails:
+                        failing.add(endpoint.id)
                     busy[endpoint.id] = pool.submit(self._send_some, endpoint, stop)
                     busy[endpoint.id].add_done_callback(lambda _: self.woken.set())
             for poster in tuple(self._posters):
                 poster.cut()
 
-    def _due(self, busy: Mapping[str, object]) -> list[Endpoint]:
-        """Endpoints that have something to hear now, the longest due first."""
+    def _due(self, busy: Mapping[str, object]) -> list[tuple[Endpoint, bool]]:
+        """Endpoints that have something to hear now, the longest due first; and whether their last attempt failed."""
         idle = {key: endpoint for key, endpoint in self._listening.all.items() if key not in busy}
         states, now_ms = self._queues.states(list(idle)) if idle else {}, self._now_ms()
         for key, endpoint in idle.items():
@@ -199,7 +207,7 @@ class Sending:
                 # It was disabled while these were being queued.
                 self._count("webhooks_dead", self._queues.give_up_all(key, endpoint.disabled, now_ms))
         due = sorted((state.next_ms, key) for key, state in states.items() if state.waiting and state.next_ms <= now_ms)
-        return [idle[key] for _, key in due if idle[key].disabled is None]
+        return [(idle[key], states[key].failures > 0) for _, key in due if idle[key].disabled is None]
 
     def _send_some(self, endpoint: Endpoint, stop: threading.Event) -> None:
         """The next of an endpoint's queue, up to a failure."""
@@ -215,6 +223,8 @@ class Sending:
                 delivery, state = self._queues.head(endpoint.id)
                 if delivery is None or state.next_ms > self._now_ms() or stop.is_set():
                     return
+                if self._listening.all.get(endpoint.id) != endpoint:
+                    return  # another URL or secret since then, which the next round will take
                 if not self._attempt(endpoint, poster, delivery, state, stop):
                     return
         finally:
@@ -246,8 +256,10 @@ class Sending:
             self._disable(endpoint, "it answered 410 Gone")
         elif is_given_up(delivery.queued_ms, now_ms):
             self._queues.give_up(endpoint.id, delivery, said, now_ms, next_ms)
-            self._count("webhooks_dead", 1)
+            as_old = self._queues.give_up_all(endpoint.id, said, now_ms, now_ms - GIVEN_UP_MS)
+            self._count("webhooks_dead", 1 + as_old)
         else:
+            next_ms = min(next_ms, delivery.queued_ms + GIVEN_UP_MS)
             self._queues.failed(endpoint.id, delivery, said, now_ms, next_ms)
         return False
 

@@ -1,11 +1,42 @@
-"""Raw pings live a day, whatever happens to the worker: this deletes them from the log even if no checkpoint passes them."""
+"""What lives so long and no longer, whatever happens to the worker: raw pings a day, dead letters of webhooks a week."""
+
+from typing import Any
 
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import DAY_S, Keys
 from geo_service.storage.scripts import Script
 
 LONGEST_MS = DAY_S * 1000
+DEAD_LETTERS_MS = 7 * DAY_S * 1000
 _LOOKED_AT_ONCE = 500
+
+
+class DeadLetterRetention:
+    """Dead letters name people, too; a stream ends as a whole, and only a week after the newest came."""
+
+    def __init__(self, client: Client, *, keys: Keys | None = None) -> None:
+        """Sends nothing."""
+        self._client = client
+        self._keys = keys or Keys()
+
+    def expire(self, now_ms: int) -> int:
+        """Delete dead letters that were given up a week ago; returns how many.
+
+        Raises:
+            UnreachableError: no server.
+        """
+        oldest, deleted = str(now_ms - DEAD_LETTERS_MS), 0
+        with reaching(self._client):
+            endpoints: Any = self._client.hkeys(self._keys("webhook_endpoints"))
+            for endpoint in endpoints:
+                letters, state = (
+                    self._keys(name, endpoint=endpoint.decode()) for name in ("webhook_dead", "webhook_state")
+                )
+                lost: Any = self._client.xtrim(letters, minid=oldest, approximate=False)
+                if lost:
+                    self._client.hincrby(state, "lost", lost)
+                    deleted += lost
+        return deleted
 
 
 class PingRetention:

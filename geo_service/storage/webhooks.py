@@ -39,6 +39,12 @@ _told = msgspec.msgpack.Decoder(OfferTold).decode
 _pack = msgspec.msgpack.Encoder().encode
 
 
+def names_of(keys: Keys, endpoint_id: str) -> list[str]:
+    """The keys of one endpoint."""
+    names = ("webhook_queue", "webhook_dead", "webhook_state", "webhook_fates")
+    return [keys(name, endpoint=endpoint_id) for name in names]
+
+
 class WebhookEndpoints:
     """Every method raises UnreachableError once the client's retries are used up."""
 
@@ -94,10 +100,9 @@ class WebhookEndpoints:
 
     def remove(self, endpoint_id: str) -> bool:
         """One of them, and all that waits for it; False where there is none."""
-        names = ("webhook_queue", "webhook_dead", "webhook_state", "webhook_fates")
         with reaching(self._client), self._client.pipeline() as pipe:
             pipe.hdel(self._endpoints, endpoint_id)
-            pipe.delete(*(self._keys(name, endpoint=endpoint_id) for name in names))
+            pipe.delete(*names_of(self._keys, endpoint_id))
             pipe.incr(self._version)
             return bool(pipe.execute()[0])
 
@@ -133,7 +138,7 @@ class WebhookQueues:
                 self._call(pipe, self._advance, [self._keys("readers", partition=partition)], [READER, *position])
             for delivery in deliveries:
                 self._tell(pipe, delivery.endpoint, delivery.offer, OfferTold("queued", 0, now_ms))
-            overs = pipe.execute()
+            overs = self._execute(pipe, *by_endpoint)
         for endpoint_id, over in zip(by_endpoint, overs, strict=False):
             if over:
                 mine = [delivery for delivery in deliveries if delivery.endpoint == endpoint_id]
@@ -141,6 +146,17 @@ class WebhookQueues:
 
     def _bounds(self) -> list[Any]:
         return [self._most_waiting, self._most_dead, _KEPT_S, _FULL]
+
+    def _execute(self, pipe: Pipeline, *endpoint_ids: str) -> list[Any]:
+        """Whoever feeds and sends may do so for an endpoint that was removed a moment ago: nothing of that stays."""
+        for endpoint_id in endpoint_ids:
+            pipe.hexists(self._keys("webhook_endpoints"), endpoint_id)
+        replies = pipe.execute()
+        first = len(replies) - len(endpoint_ids)
+        for endpoint_id, is_there in zip(endpoint_ids, replies[first:], strict=True):
+            if not is_there:
+                self._client.delete(*names_of(self._keys, endpoint_id))
+        return replies[:first]
 
     def _tell(self, pipe: Pipeline, endpoint_id: str, offer_id: str, told: OfferTold) -> None:
         """Note how an offer's delivery stands; of other deliveries nothing."""
@@ -208,7 +224,7 @@ class WebhookQueues:
             pipe.hincrby(state, "delivered", 1)
             self._note(pipe, endpoint_id, _fate_of(delivery, "delivered", attempts, reason, now_ms))
             self._tell(pipe, endpoint_id, delivery.offer, OfferTold("delivered", attempts, now_ms))
-            pipe.execute()
+            self._execute(pipe, endpoint_id)
 
     def failed(self, endpoint_id: str, delivery: WebhookDelivery, reason: str, now_ms: int, next_ms: int) -> None:
         """An attempt that came to nothing; the next one is due then."""
@@ -216,7 +232,7 @@ class WebhookQueues:
             self._note_failure(pipe, endpoint_id, reason, now_ms, next_ms)
             pipe.hset(self._of(endpoint_id)[2], mapping={"entry": delivery.entry, "attempts": delivery.attempts + 1})
             self._tell(pipe, endpoint_id, delivery.offer, OfferTold("retrying", delivery.attempts + 1, now_ms))
-            pipe.execute()
+            self._execute(pipe, endpoint_id)
 
     def give_up(self, endpoint_id: str, delivery: WebhookDelivery, reason: str, now_ms: int, next_ms: int) -> None:
         """The last attempt came to nothing: to the dead letters."""
@@ -226,12 +242,16 @@ class WebhookQueues:
             self._note(pipe, endpoint_id, _fate_of(delivery, "dead", attempts, reason, now_ms))
             self._tell(pipe, endpoint_id, delivery.offer, OfferTold("dead", attempts, now_ms))
             self._queue_burial(pipe, endpoint_id, delivery, attempts, reason)
-            pipe.execute()
+            self._execute(pipe, endpoint_id)
 
-    def give_up_all(self, endpoint_id: str, reason: str, now_ms: int) -> int:
-        """All that waits, to the dead letters; returns how many."""
+    def give_up_all(self, endpoint_id: str, reason: str, now_ms: int, queued_by_ms: int | None = None) -> int:
+        """All that waits (and was queued by then), to the dead letters; returns how many."""
         given_up = 0
-        while found := self.waiting(endpoint_id, 500):
+        while found := [
+            delivery
+            for delivery in self.waiting(endpoint_id, 500)
+            if queued_by_ms is None or delivery.queued_ms <= queued_by_ms
+        ]:
             with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
                 for delivery in found:
                     self._queue_burial(pipe, endpoint_id, delivery, delivery.attempts, reason)

@@ -33,6 +33,13 @@ PRIVATE = [
     "64:ff9b::a00:1",
     "2002:a00:1::",
     "2001:0:4136:e378:8000:63bf:f5ff:fffe",
+    "::127.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b:1::7f00:1",
+    "2001:db8::1",
+    "3fff::1",
+    "5f00::1",
+    "fec0::1",
 ]
 
 
@@ -56,6 +63,10 @@ def test_a_public_address_is_one(address):
         "https://user:secret@example.com/",
         "https://example.com/#there",
         "https://example.com:99999/",
+        "https://example.com:0/",
+        "https://%31%32%37.0.0.1/",
+        "https://127.0.0.1%00.example.com/",
+        "https://[fe80::1%25eth0]/",
         "https://example.com/a b",
         "https://example.com/\n",
         "http://example.com/",

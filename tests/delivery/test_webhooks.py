@@ -12,6 +12,7 @@ import time
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import pytest
 
 from geo_service.delivery.webhook_endpoints import EndpointBody, made, rotated
@@ -19,7 +20,7 @@ from geo_service.delivery.webhook_feed import Queued
 from geo_service.delivery.webhook_request import Poster, tls
 from geo_service.delivery.webhook_signing import new_secret
 from geo_service.delivery.webhook_targets import read_target
-from geo_service.delivery.webhooks import Sending
+from geo_service.delivery.webhooks import SENDERS, SENDERS_TO_FAILING, Sending
 from geo_service.storage.keys import Keys
 from geo_service.storage.webhooks import WebhookEndpoints, WebhookQueues
 
@@ -209,6 +210,33 @@ def test_after_a_day_of_failures_a_delivery_is_a_dead_letter_and_can_be_sent_aga
     until(lambda: desk.state("wh").delivered == 1)
 
 
+def test_what_has_waited_for_a_day_behind_it_is_given_up_with_it(office, receiver):
+    desk = office()
+    desk.add("wh", receiver.url)
+    receiver.answers = [(500, {})] * 2
+    desk.queue("wh", 1, 2, 3)
+    desk.start()
+    until(lambda: desk.state("wh").failed == 1)
+    desk.ahead_ms += DAY_MS - 1000
+    desk.queue("wh", 4)
+    desk.ahead_ms += 1000
+    until(lambda: desk.state("wh").dead_letters == 3)
+    assert [delivery.id for delivery in desk.queues.waiting("wh", 9)] == ["0-4-0"]
+    assert receiver.ids == ["0-1-0"] * 2
+
+
+def test_the_last_try_is_made_when_the_day_is_over_and_no_later(office, receiver):
+    desk = office()
+    desk.add("wh", receiver.url)
+    receiver.answers = [(500, {"Retry-After": "3600"})] * 2
+    desk.queue("wh", 1)
+    queued_ms = desk.queues.waiting("wh", 1)[0].queued_ms
+    desk.ahead_ms += DAY_MS - 60_000
+    desk.start()
+    until(lambda: desk.state("wh").failed == 1)
+    assert desk.state("wh").next_ms == queued_ms + DAY_MS
+
+
 def test_410_disables_the_endpoint_and_nothing_that_waited_is_lost(office, receiver):
     desk = office()
     desk.add("wh", receiver.url)
@@ -256,6 +284,60 @@ def test_endpoints_do_not_wait_for_each_other(office, receiver):
     finally:
         release.set()
         slow.close()
+
+
+def test_however_many_hang_the_others_are_served(office, receiver):
+    desk = office()
+    slow = Receiver()
+    release = threading.Event()
+
+    def wait(handler):
+        release.wait(20)
+        handler.close_connection = True
+
+    slow.hold = wait
+    try:
+        for number in range(SENDERS + 4):
+            desk.add(f"slow{number}", slow.url)
+            desk.queue(f"slow{number}", 1)
+            delivery, _ = desk.queues.head(f"slow{number}")
+            desk.queues.failed(f"slow{number}", delivery, "timeout", 1, 1)
+        desk.start()
+        until(lambda: len(slow.came) == SENDERS_TO_FAILING)
+        desk.add("wh", receiver.url)
+        desk.queue("wh", 2)
+        until(lambda: desk.state("wh").delivered == 1)
+        assert len(slow.came) == SENDERS_TO_FAILING
+    finally:
+        release.set()
+        slow.close()
+
+
+def test_a_new_address_is_heeded_between_two_deliveries(office, receiver):
+    desk = office()
+    other = Receiver()
+    reached, release = threading.Event(), threading.Event()
+
+    def wait(handler):
+        reached.set()
+        release.wait(20)
+        handler.send_response(204)
+        handler.end_headers()
+
+    other.hold = wait
+    try:
+        desk.add("wh", other.url)
+        desk.queue("wh", 1, 2, 3)
+        desk.start()
+        assert reached.wait(20)
+        desk.endpoints.change("wh", lambda found: msgspec.structs.replace(found, url=receiver.url))
+        time.sleep(1.6)  # endpoints are looked at once a second
+        release.set()
+        until(lambda: desk.state("wh").delivered == 3)
+        assert (other.ids, receiver.ids) == (["0-1-0"], ["0-2-0", "0-3-0"])
+    finally:
+        release.set()
+        other.close()
 
 
 def test_who_stops_does_not_wait_for_an_endpoint(office, receiver):

@@ -8,6 +8,7 @@ from geo_service.delivery.webhook_records import OfferTold
 from geo_service.flow.entries import EntryId
 from geo_service.flow.log import Commit
 from geo_service.storage.redis_log import RedisLog
+from geo_service.storage.retention import DEAD_LETTERS_MS, DeadLetterRetention
 from geo_service.storage.webhooks import READER, WebhookEndpoints, WebhookQueues
 
 NOW_MS = 1_772_366_400_000
@@ -19,6 +20,9 @@ def queued(*numbers, endpoint="wh-1"):
 
 @pytest.fixture
 def queues(client, keys):
+    for name in ("wh-1", "wh-2"):
+        body = EndpointBody(url="https://example.com/", kinds=["crossing"])
+        WebhookEndpoints(client, keys=keys).add(made(body, name, "whsec_", NOW_MS))
     return WebhookQueues(client, keys=keys, most_waiting=5, most_dead=3)
 
 
@@ -109,6 +113,7 @@ def test_queueing_and_the_readers_position_are_one_step(client, keys, queues):
 
 def test_endpoints_are_kept_changed_and_removed_with_what_waits(client, keys, queues):
     endpoints = WebhookEndpoints(client, keys=keys)
+    endpoints.remove("wh-2")
     endpoint = made(EndpointBody(url="https://a.example/", kinds=["crossing"]), "wh-1", "whsec_AAAA", NOW_MS)
     before = endpoints.version()
     endpoints.add(endpoint)
@@ -159,3 +164,37 @@ def test_an_offer_that_finds_the_queue_full_is_told_to_be_dead(queues):
 def test_notes_of_offers_end_by_themselves(queues, client, keys):
     queues.enqueue(offered(1), {}, NOW_MS)
     assert 0 < client.ttl(keys("webhook_offer", offer="o1")) <= 30 * 86_400
+
+
+@pytest.mark.parametrize("what", ["enqueue", "delivered", "failed", "give_up"])
+def test_what_is_noted_a_moment_after_an_endpoint_was_removed_stays_nowhere(queues, client, keys, what):
+    queues.enqueue(queued(1, 2), {}, NOW_MS)
+    head, _ = queues.head("wh-1")
+    assert WebhookEndpoints(client, keys=keys).remove("wh-1")
+    if what == "enqueue":
+        queues.enqueue(queued(3), {}, NOW_MS)
+    elif what == "delivered":
+        queues.delivered("wh-1", head, "204", NOW_MS)
+    else:
+        getattr(queues, what)("wh-1", head, "500", NOW_MS, NOW_MS + 1)
+    assert [key for key in client.keys(f"{keys.prefix}*") if b"wh-1" in key] == []
+
+
+def test_only_what_was_queued_by_then_is_given_up(queues):
+    for number in (1, 2, 3):
+        queues.enqueue(queued(number), {}, NOW_MS + number)
+    assert queues.give_up_all("wh-1", "500", NOW_MS + 9, NOW_MS + 2) == 2
+    assert ids(queues.waiting("wh-1", 9)) == [3]
+    assert ids(queues.dead("wh-1", None, 9)) == [1, 2]
+
+
+def test_a_dead_letter_lives_a_week_however_often_others_come(queues, client, keys):
+    queues.enqueue(queued(1, 2), {}, NOW_MS)
+    queues.give_up_all("wh-1", "500", NOW_MS)
+    first, _ = queues.dead("wh-1", None, 9)
+    given_up_ms = int(first.entry.split("-")[0])
+    retention = DeadLetterRetention(client, keys=keys)
+    assert retention.expire(given_up_ms + DEAD_LETTERS_MS) == 0
+    assert retention.expire(given_up_ms + DEAD_LETTERS_MS + 60_000) == 2
+    assert queues.dead("wh-1", None, 9) == []
+    assert queues.states(["wh-1"])["wh-1"].lost == 2
