@@ -30,7 +30,8 @@ _REFUSED = {400: ResponseSpec(Problem, description="nothing of it could be used;
     responses=_REFUSED,
     operation_class=json_body(
         f"One action, or a list of up to {MOST}: `type` is viewed, searched, listed, cart or bought; what it is about is a "
-        "`sku`, a `category` or a `query`. A back end names the `device`; with a device's token it may be left out.",
+        "`sku`, a `category` or a `query`. A back end names the `device`; with a device's token it may be left out. With an "
+        "`id`, or a `time`, it may be sent again and counts once for a day.",
         {"type": "viewed", "sku": "loaf-rye", "device": "phone-1", "time": "2026-03-01T12:00:00Z"},
     ),
 )

@@ -124,6 +124,8 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     quantity: int = 1
     time_ms: int | None = None
     """When; None: as it was logged."""
+    id: str | None = None
+    """Whoever tells it may tell it again under the same one."""
 
 
 class Behaviour(msgspec.Struct, frozen=True):

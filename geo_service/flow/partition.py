@@ -314,6 +314,8 @@ class Partition:
             self._say([outputs.Rejected(topic=f"{change.kind}/{change.id}", reason=str(error), time=instant(now_ms))])
 
     def _changed(self, change: Change, old: Any, new: Any, now_ms: int) -> None:
+        if change.kind == "product":
+            self.profiles.products_changed()
         match change.kind:
             case "fence":
                 if new is not None:

@@ -4,21 +4,26 @@ Only of people who agree to offers, for offers are what it is for. A profile tha
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Self
 
 import msgspec
 
 from geo_service.catalogue.documents import Product
-from geo_service.flow.entries import Behaviour, OrderStanding, Traits
+from geo_service.flow.entries import Action, Behaviour, OrderStanding, Traits
 from geo_service.geofences.visits import Visit
 from geo_service.offers.affinity import GONE, WEIGHTS, faded
 from geo_service.offers.facts import Facts, OrderState
+from geo_service.offers.searches import Shelves
 
 KEPT_MS = 395 * 86_400_000
 _DAY_MS = 86_400_000
 _MOST_CATEGORIES = 64
 _MOST_STORES = 500
 _MOST_ORDERS = 50
+_MOST_ACTIONS = 500
+"""As many as one message may hold."""
+_REPEATS_MS = _DAY_MS
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -33,6 +38,8 @@ class Profile(msgspec.Struct, array_like=True):
     language: str | None = None
     orders: dict[str, tuple[str, bool]] = {}
     """Order in flight → its store, and whether it is ready there."""
+    actions: dict[str, int] = {}
+    """Fingerprints of what they did within a day, and when it was told (ms), so that a repeat counts once."""
 
 
 class Profiles:
@@ -41,6 +48,7 @@ class Profiles:
     def __init__(self) -> None:
         self._of: dict[str, Profile] = {}
         self._swept_ms = 0
+        self._shelves: Shelves | None = None
 
     def visited(self, visits: Iterable[Visit]) -> None:
         """Count confirmed visits."""
@@ -53,19 +61,37 @@ class Profiles:
             if len(profile.visits) > _MOST_STORES:
                 del profile.visits[min(profile.visits, key=lambda store: (profile.visits[store][1], store))]
 
+    def products_changed(self) -> None:
+        """What a search is about may have changed."""
+        self._shelves = None
+
     def behaved(self, behaviour: Behaviour, products: Mapping[str, Product], now_ms: int) -> None:
-        """Let what somebody did online, or bought, add to their interests."""
+        """Let what somebody did online, or bought, add to their interests; what was told before adds nothing."""
         profile = self._touch(behaviour.device, now_ms)
+        _forget_repeats(profile, now_ms)
         for action in behaviour.actions:
+            if _is_repeat(profile, action, now_ms):
+                continue
             at_ms = now_ms if action.time_ms is None else min(action.time_ms, now_ms)
             weight = faded(WEIGHTS[action.type] * min(action.quantity, 10), now_ms - at_ms)
-            for category in categories_of(action.sku, action.category, action.query, products):
+            for category in self._categories_of(action, products):
                 before, as_of_ms = profile.weights.get(category, (0.0, now_ms))
                 profile.weights[category] = (faded(before, now_ms - as_of_ms) + weight, now_ms)
         if len(profile.weights) > _MOST_CATEGORIES:
             now = {category: faded(weight, now_ms - at_ms) for category, (weight, at_ms) in profile.weights.items()}
             for category in sorted(now, key=lambda category: (now[category], category))[:-_MOST_CATEGORIES]:
                 del profile.weights[category]
+
+    def _categories_of(self, action: Action, products: Mapping[str, Product]) -> list[str]:
+        """The categories that something done is about: said, or the product's, or those that the words of a search name."""
+        if action.category is not None:
+            return [action.category]
+        if action.sku is not None:
+            product = products.get(action.sku)
+            return [product.category] if product is not None and product.category else []
+        if self._shelves is None:
+            self._shelves = Shelves(products.values())
+        return self._shelves.about(action.query or "")
 
     def told(self, traits: Traits, now_ms: int) -> None:
         """Take segments and language; what is not said stays as it was."""
@@ -134,6 +160,8 @@ class Profiles:
         self._swept_ms = now_ms
         for device in [device for device, profile in self._of.items() if now_ms - profile.touched_ms > KEPT_MS]:
             del self._of[device]
+        for profile in self._of.values():
+            _forget_repeats(profile, now_ms)
 
     def export(self, device: str) -> dict[str, Any] | None:
         """All that is kept about a person, for them to read; None where that is nothing."""
@@ -164,33 +192,34 @@ def _known_elsewhere(
     }
 
 
+def _is_repeat(profile: Profile, action: Action, now_ms: int) -> bool:
+    """Whether this was told before; if not, it has been now."""
+    fingerprint = _fingerprint(action)
+    if fingerprint is None:
+        return False
+    if fingerprint in profile.actions:
+        return True
+    profile.actions[fingerprint] = now_ms
+    if len(profile.actions) > _MOST_ACTIONS:
+        del profile.actions[next(iter(profile.actions))]
+    return False
+
+
+def _forget_repeats(profile: Profile, now_ms: int) -> None:
+    """They are kept in the order in which they were told."""
+    for fingerprint in [known for known, at_ms in profile.actions.items() if now_ms - at_ms >= _REPEATS_MS]:
+        del profile.actions[fingerprint]
+
+
 def _order_at(profile: Profile, store: str) -> OrderState:
     here = [ready for at, ready in profile.orders.values() if at == store]
     return "ready" if any(here) else "open" if here else "none"
 
 
-def categories_of(
-    sku: str | None, category: str | None, query: str | None, products: Mapping[str, Product]
-) -> list[str]:
-    """The categories that something done is about: said, or the product's, or those that the words of a search name.
-
-    A search is about a category whose name holds every one of its words, or that has a product whose name does.
-    """
-    if category is not None:
-        return [category]
-    if sku is not None:
-        product = products.get(sku)
-        return [product.category] if product is not None and product.category else []
-    words = (query or "").casefold().split()
-    if not words:
-        return []
-    found = {
-        product.category
-        for product in products.values()
-        if product.category and _holds(f"{product.category} {product.name}".casefold(), words)
-    }
-    return sorted(found)
-
-
-def _holds(text: str, words: Iterable[str]) -> bool:
-    return all(word in text for word in words)
+def _fingerprint(action: Action) -> str | None:
+    """By what a repeat is known: its id, or when it was; None where it has neither."""
+    if action.id is None and action.time_ms is None:
+        return None
+    known = [action.id] if action.id is not None else [None, action.time_ms, action.quantity]
+    said = msgspec.msgpack.encode([action.type, action.sku, action.category, action.query, *known])
+    return blake2b(said, digest_size=8).hexdigest()

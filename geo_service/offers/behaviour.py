@@ -2,6 +2,7 @@
 
 `{"type": "viewed", "sku": "loaf-rye"}`, or a list of up to 500; `type` is viewed, searched, listed, cart or bought; what it is
 about is a `sku`, a `category` or, of a search, the `query`. A back end names the `device` in each; a phone need not.
+An `id` (of the order's line, say) or a `time` makes it safe to send again: what is the same in both counts once.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ class Told(msgspec.Struct):
     query: _Text | None = None
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     time: datetime | float | None = None
+    id: _Text | None = None
 
 
 class TraitsBody(msgspec.Struct):
@@ -96,7 +98,7 @@ def _action(told: Told, device: str | None) -> tuple[str, Action]:
         time_ms = None if told.time is None else millis(told.time)
     except ValueError as error:
         raise InvalidInputError(str(error), field="time") from error
-    return require_id(who, "device"), Action(told.type, told.sku, told.category, told.query, told.quantity, time_ms)
+    return require_id(who, "device"), Action(told.type, told.sku, told.category, told.query, told.quantity, time_ms, told.id)
 
 
 def decode_traits(payload: bytes, device: str) -> Traits:

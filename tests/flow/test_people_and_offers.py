@@ -1,5 +1,6 @@
 """Profiles and offers in the fold: what is known of a person travels to where the store is, and from any checkpoint on."""
 
+import msgspec
 import pytest
 
 from geo_service import outputs
@@ -57,7 +58,7 @@ def of_partition(number, prefix):
 
 
 STORES = (of_partition(0, "store"), of_partition(1, "store"))
-DEVICE = of_partition(0, "phone")
+DEVICE, OTHER = of_partition(0, "phone"), of_partition(0, "watch")
 
 
 def campaign(id_, **about):
@@ -128,6 +129,38 @@ def test_behaviour_decides_which_offer_wins_wherever_the_store_is(store, taste, 
     assert offers[wins].evidence["worth"].affinity > 0.9
 
 
+def handed_facts(campaigns):
+    """What goes to the partition of a store with each crossing into its fences, of somebody with interests."""
+    source = Run(site(*campaigns), partitions=2)
+    source.feed(1, bought("bakery"))
+    row = (DEVICE, T0 + 10_000, 45.0, -6.0 + STORES.index(STORES[1]), NAN, NAN, NAN, 0)
+    step = source.partitions[0].advance(Entry(EntryId(T0 + 10_000, 99), Pings(PingBatch.from_rows([row]))))
+    ((_, handover),) = step.handovers
+    decoded = decode_body(*encode_body(handover))
+    return {crossing.role: facts for crossing, facts in zip(decoded.crossings, decoded.facts, strict=True)}
+
+
+def test_what_is_known_of_a_person_goes_only_with_crossings_that_a_campaign_could_answer():
+    facts = handed_facts([BREAD])
+    assert facts["store"] is None
+    assert facts["near"].agrees
+    assert list(facts["near"].affinities) == ["bakery"]
+    assert handed_facts([campaign("order", trigger=Trigger(role="store", type="order_ready"))])["store"].agrees
+    elsewhere = [
+        campaign("elsewhere", stores=[STORES[0]]),
+        campaign("leaving", trigger=Trigger(role="near", type="exit")),
+    ]
+    assert set(handed_facts(elsewhere).values()) == {None}
+
+
+def test_a_campaign_that_only_the_stores_partition_knows_yet_does_not_speak_of_somebody_it_was_told_nothing_of():
+    run = Run(site(), partitions=2)
+    run.feed(5, Changes([Change("campaign", "bread", encode_document(BREAD))]), 1)
+    assert run.offers(run.ping(10, STORES[1])) == {}
+    run.feed(15, Changes([Change("campaign", "bread", encode_document(BREAD))]), 0)
+    assert run.offers(run.ping(20, STORES[1], device=OTHER))["bread"].decision == "sent"
+
+
 def test_an_old_interest_gives_way_to_a_new_one():
     run = Run(site(campaign("old", categories=["old"]), campaign("new", categories=["new"])))
     run.feed(1, bought("old", 100))
@@ -141,6 +174,58 @@ def test_a_search_counts_for_the_category_that_it_is_about():
     run = Run(site(BREAD, COFFEE))
     run.feed(1, Behaviour(DEVICE, [Action("searched", query="RYE loaf", quantity=10)] * 100))
     assert run.offers(run.ping(10, STORES[0]))["bread"].decision == "sent"
+
+
+def test_a_search_is_about_the_products_as_they_are_now():
+    run = Run(site(BREAD, COFFEE))
+    run.feed(1, Behaviour(DEVICE, [Action("searched", query="oat")]))
+    oat = Product(sku="beans", name="Oat milk", category="coffee")
+    run.feed(2, Changes([Change("product", "beans", encode_document(oat))]))
+    run.feed(3, Behaviour(DEVICE, [Action("searched", query="oat", quantity=10)] * 100))
+    assert run.offers(run.ping(10, STORES[0]))["coffee"].decision == "sent"
+
+
+def weights(run):
+    (partition,) = run.partitions
+    return {name: round(weight, 3) for name, (weight, _) in partition.profiles.export(DEVICE)["weights"].items()}
+
+
+@pytest.mark.parametrize(
+    ("action", "counted"),
+    [
+        (Action("bought", sku="rye", id="order-7/1"), 1),
+        (Action("bought", sku="rye", id="order-7/1", time_ms=T0 - 5), 1),
+        (Action("bought", sku="rye", time_ms=T0 - 5), 1),
+        (Action("bought", sku="rye"), 3),  # nothing tells it from another
+    ],
+)
+def test_what_is_told_again_counts_once(action, counted):
+    run = Run(site())
+    run.feed(1, Behaviour(DEVICE, [action]))
+    run.feed(2, Behaviour(DEVICE, [action, action]))
+    assert weights(run) == {"bakery": 5.0 * counted}
+    run.feed(86_410, Behaviour(DEVICE, [action]))  # nobody tries again for longer than a day
+    assert weights(run)["bakery"] > 5.0 * counted + 4
+
+
+def test_what_differs_is_no_repeat():
+    run = Run(site())
+    one = Action("bought", sku="rye", id="order-7", time_ms=T0)
+    others = [{"type": "viewed"}, {"sku": "beans"}, {"id": "order-8"}, {"id": None}]
+    others += [{"id": None, "time_ms": T0 - 1}, {"id": None, "quantity": 2}]
+    run.feed(1, Behaviour(DEVICE, [one, *(msgspec.structs.replace(one, **other) for other in others)]))
+    assert weights(run) == {"bakery": 5 + 1 + 5 + 5 + 5 + 10, "coffee": 5.0}
+
+
+def test_a_repeat_is_known_from_a_checkpoint_on_and_only_so_many_are_kept():
+    run = Run(site())
+    actions = [Action("viewed", sku="rye", id=f"a{number}") for number in range(501)]
+    run.feed(1, Behaviour(DEVICE, actions))
+    run.reload()
+    run.feed(2, Behaviour(DEVICE, actions[1:]))
+    assert weights(run) == {"bakery": 501.0}
+    (partition,) = run.partitions
+    assert len(partition.profiles.export(DEVICE)["actions"]) == 500
 
 
 @pytest.mark.parametrize("store", STORES, ids=["own partition", "handed over"])

@@ -17,7 +17,7 @@ def body(*actions):
 def test_an_action_is_about_a_product_a_category_or_a_search():
     said = [
         {"type": "viewed", "sku": "rye", "time": "2026-06-06T10:00:00Z"},
-        {"type": "searched", "query": "fresh bread"},
+        {"type": "searched", "query": "fresh bread", "id": "s-1"},
         {"type": "bought", "category": "bakery", "quantity": 3, "colour": "ignored"},
     ]
     (entry,), refused = decode(body(*said), "d1")
@@ -26,7 +26,7 @@ def test_an_action_is_about_a_product_a_category_or_a_search():
         "d1",
         [
             Action("viewed", sku="rye", time_ms=1_780_740_000_000),
-            Action("searched", query="fresh bread"),
+            Action("searched", query="fresh bread", id="s-1"),
             Action("bought", category="bakery", quantity=3),
         ],
     )
@@ -50,6 +50,7 @@ def test_a_back_end_names_each_device_and_a_phone_speaks_for_itself_only():
         ({"type": "viewed", "sku": "a", "category": "b"}, "sku"),
         ({"type": "viewed", "sku": "a", "time": "2026-06-06T10:00:00"}, "time"),
         ({"type": "bought", "sku": "a", "quantity": 0}, "quantity"),
+        ({"type": "bought", "sku": "a", "id": ""}, "id"),
         ({"type": "viewed", "sku": "a", "device": "no id"}, "device"),
     ],
 )
