@@ -14,9 +14,10 @@ from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 
 from geo_service.api.access import Asked, Requires, asker
 from geo_service.api.bodies import json_body
+from geo_service.api.documents import StoredDocument
 from geo_service.api.judging import judge, owners_of, read_document, references_to
 from geo_service.api.problems import FieldError, Problem, ProblemError, forbidden, not_found
-from geo_service.api.services import Services, StoredDocument
+from geo_service.api.services import Services
 from geo_service.api.versions import ALWAYS, Condition, conflict, etag
 from geo_service.catalogue.site import GEOJSON, Kind, decode_document, encode_document, feature_of_fence
 from geo_service.errors import VersionConflictError
@@ -219,7 +220,7 @@ def _json(body: bytes, kind: Kind, version: int) -> Response[bytes]:
 _CHANGED = ResponseSpec(Problem, description="the document is not of the version that `If-Match` names")
 
 
-def _routes(resource: Resource) -> list[Any]:
+def _to_read(resource: Resource) -> list[Any]:
     kind = resource.kind
     plural, one = f"/{resource.path}", f"/{resource.path}/{{key:str}}"
 
@@ -250,6 +251,12 @@ def _routes(resource: Resource) -> list[Any]:
 
         body, version = await asyncio.to_thread(read)
         return _json(body, kind, version)
+
+    return [get_page, get_one]
+
+
+def _to_write(resource: Resource) -> list[Any]:
+    kind, one = resource.kind, f"/{resource.path}/{{key:str}}"
 
     @put(
         one,
@@ -282,10 +289,10 @@ def _routes(resource: Resource) -> list[Any]:
         """`If-Match` as when it is written."""
         await asyncio.to_thread(remove, services, asker(request), kind, key, Condition.of(request.headers))
 
-    return [get_page, get_one, put_one, delete_one]
+    return [put_one, delete_one]
 
 
 def router() -> Router:
     """The routes of every kind."""
-    handlers = [handler for resource in RESOURCES for handler in _routes(resource)]
+    handlers = [handler for resource in RESOURCES for handler in (*_to_read(resource), *_to_write(resource))]
     return Router("/", route_handlers=handlers, tags=["catalogue"])

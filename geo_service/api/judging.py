@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from geo_service.api.documents import Catalogue
 from geo_service.api.problems import FieldError, ProblemError
-from geo_service.api.services import Catalogue
 from geo_service.catalogue.check import check_document
 from geo_service.catalogue.documents import Campaign, Document, Fence, Policy, Sensitive, Sensor
 from geo_service.catalogue.site import TYPES, Kind, Site, decode_document, fence_of_feature, sensitive_of_feature

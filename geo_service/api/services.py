@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from geo_service.api.documents import Catalogue
 from geo_service.catalogue.documents import Fence, Store
-from geo_service.catalogue.site import Kind
 from geo_service.delivery.webhook_endpoints import Endpoint
 from geo_service.delivery.webhook_records import OfferTold, WebhookDelivery, WebhookFate, WebhookState
 from geo_service.flow.entries import EntryId
@@ -44,60 +44,6 @@ class Intake(Protocol):
 
     def take(self, topic: str, payload: bytes, *, device: str | None = None) -> Accepted:
         """Decode, judge and append; returns once the log has it. `device` is who the credentials say is speaking."""
-        ...
-
-
-class Catalogue(Protocol):
-    """The documents of the site as they stand."""
-
-    def get(self, kind: Kind, key: str) -> bytes | None:
-        """One document as canonical JSON."""
-        ...
-
-    def page(self, kind: Kind, after: str | None, limit: int) -> Sequence[tuple[str, bytes]]:
-        """Up to `limit` documents with keys above `after`, in key order."""
-        ...
-
-    def find(self, kind: Kind, key: str) -> "StoredDocument | None":
-        """One document with its version."""
-        ...
-
-    def put(self, kind: Kind, key: str, document: bytes, *, expected: int | None = None) -> "WrittenDocument":
-        """Write one and tell the log. With `expected`, VersionConflictError where it has another version now (0: is not there),
-        unless it is already as it should become.
-        """
-        ...
-
-    def remove(self, kind: Kind, key: str, *, expected: int | None = None) -> bool:
-        """Remove one and tell the log; False where there was none. `expected` likewise."""
-        ...
-
-
-class StoredDocument(Protocol):
-    """A document as it is kept. Of one document no two versions are the same."""
-
-    @property
-    def version(self) -> int:
-        """Rises with every change."""
-        ...
-
-    @property
-    def document(self) -> bytes:
-        """Canonical JSON."""
-        ...
-
-
-class WrittenDocument(Protocol):
-    """What came of writing one."""
-
-    @property
-    def version(self) -> int:
-        """That it has now."""
-        ...
-
-    @property
-    def is_new(self) -> bool:
-        """There was none."""
         ...
 
 
