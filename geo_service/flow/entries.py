@@ -215,8 +215,8 @@ class Handover(msgspec.Struct, frozen=True):
     """Id of the entry that made them, in the source's log."""
     crossings: list[Crossing]
     """In their order. One with another reason than `observed` triggers nothing: somebody waits no longer."""
-    facts: list[Facts] = []
-    """What is known of each crossing's person; [] from before there were facts."""
+    facts: list[Facts | None] = []
+    """What is known of each crossing's person, None where nothing could be made of it; [] from before there were facts."""
     pursuits: list[Pursuit] = []
 
 

@@ -25,7 +25,7 @@ class Handing:
         """Whether this store is decided about here."""
         return partition_of(store, self._partitions) == self._number
 
-    def crossing(self, crossing: Crossing, facts: Facts) -> None:
+    def crossing(self, crossing: Crossing, facts: Facts | None) -> None:
         """Have a crossing answered where its store is decided about."""
         handover = self._to(crossing.store or "")
         handover.crossings.append(crossing)

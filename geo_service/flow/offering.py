@@ -39,7 +39,8 @@ class Asked(NamedTuple):
     """A crossing that waits for its decision, and what is known of the person."""
 
     crossing: outputs.Crossing
-    facts: Facts
+    facts: Facts | None
+    """None: no campaign could speak when it happened, so nobody looked."""
 
 
 class _Open(msgspec.Struct, array_like=True):
@@ -70,6 +71,7 @@ class Offering:
         self._terms: dict[str, Terms] = {}
         self._rules: dict[str, StoreRules] = {}
         self._placements: dict[tuple[str, str, str], list[Placement]] = {}
+        self._heeded: dict[tuple[str, str, str], bool] = {}
         self._open: dict[str, _Open] = {}
         self._visitors: dict[str, dict[str, None]] = {}
         self._due: list[tuple[int, str]] = []
@@ -87,6 +89,7 @@ class Offering:
         self._terms.clear()
         self._rules.clear()
         self._placements.clear()
+        self._heeded.clear()
         if isinstance(document, Campaign):
             Terms(document, self._site.product)
         if isinstance(document, Campaign):
@@ -126,9 +129,21 @@ class Offering:
         usual = [] if facts.order == "became_ready" else self.placements(crossing.role, crossing.type, store)
         return [*usual, *self.placements(crossing.role, "order_ready", store)] if waiting else usual
 
+    def is_heeded(self, crossing: outputs.Crossing) -> bool:
+        """Whether anything could be made of such a crossing, in whichever partition its store is: whose it is matters then."""
+        key = (crossing.role, crossing.type, crossing.store or "")
+        found = self._heeded.get(key)
+        if found is None:
+            store = self._site.store.get(crossing.store or "")
+            found = self._heeded[key] = store is not None and (
+                self.pursuing.has_queue(store.id)
+                or any(_answers(each, crossing) and concerns(each, store) for each in self._site.campaign.values())
+            )
+        return found
+
     # --- decisions ---------------------------------------------------------------------------------------------------
 
-    def ask(self, crossing: outputs.Crossing, facts: Facts) -> None:
+    def ask(self, crossing: outputs.Crossing, facts: Facts | None) -> None:
         """Have a crossing answered by the next `answer`."""
         self._asked.append(Asked(crossing, facts))
 
@@ -177,8 +192,7 @@ class Offering:
             if crossing.reason != "observed":
                 continue
             self._arrived(crossing, now_ms)
-            placements = self.triggered(crossing, facts)
-            if placements:
+            if facts is not None and (placements := self.triggered(crossing, facts)):
                 occupancy = occupancies(crossing.store or "", now_ms)
                 tries.append(Try(plan(crossing, self._world(placements, facts, occupancy), now_ms), place))
         pursued, self._pursued = self._pursued, []
@@ -196,13 +210,19 @@ class Offering:
 
         return judge
 
-    def preview(self, asked: Sequence[Asked], campaign: Campaign, occupancies: Occupancies, now_ms: int) -> list[Plan]:
+    def preview(
+        self,
+        people: Sequence[tuple[outputs.Crossing, Facts]],
+        campaign: Campaign,
+        occupancies: Occupancies,
+        now_ms: int,
+    ) -> list[Plan]:
         """Plans as if these crossings came now, this campaign among those that they trigger even while it is a draft.
 
         Changes nothing; the ledger is not asked.
         """
         plans = []
-        for crossing, facts in asked:
+        for crossing, facts in people:
             store = self._site.store[crossing.store or ""]
             others = [each for each in self.triggered(crossing, facts) if each.campaign.id != campaign.id]
             state = "active" if campaign.state == "draft" else campaign.state
@@ -325,6 +345,13 @@ class Offering:
             offering._due.append((open_.until_ms, offer_id))
         heapq.heapify(offering._due)
         return offering
+
+
+def _answers(campaign: Campaign, crossing: outputs.Crossing) -> bool:
+    """Whether this is a crossing of the role and type that the campaign waits for."""
+    trigger = campaign.trigger
+    of_type = trigger.type == crossing.type or (trigger.type == "order_ready" and crossing.type == "enter")
+    return trigger.role == crossing.role and of_type
 
 
 def _visitor(device: str, store: str) -> str:

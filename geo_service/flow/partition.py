@@ -6,6 +6,7 @@ counted there once: handovers of one partition come in order, so whatever is not
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple, Self
 
 import msgspec
@@ -114,7 +115,8 @@ class Partition:
             self._say(self.stores.readings(body.readings, now_ms))
         else:
             self._rare(body, now_ms)
-        decisions = self.offering.answer(self._occupancy, now_ms)
+        # While an entry is answered stores are as full as they are, and many crossings ask of one.
+        decisions = self.offering.answer(cache(self._occupancy), now_ms)
         self._say(decisions.offers)
         self._step.to_commit.extend(decisions.to_commit)
         self.pacers.decided(decisions.offers, now_ms)
@@ -214,7 +216,8 @@ class Partition:
         self._visits(self.devices.visits_of(events, late, now_ms))
         for crossing in crossings:
             if crossing.store is not None and crossing.reason == "observed":
-                self._ask(crossing, self.facts(crossing.device, crossing.store, now_ms))
+                heeded = self.offering.is_heeded(crossing)
+                self._ask(crossing, self.facts(crossing.device, crossing.store, now_ms) if heeded else None)
             elif crossing.store is not None and self.offering.pursuing.has_queue(crossing.store):
                 self._ask(crossing, Facts())
 
@@ -224,14 +227,14 @@ class Partition:
         elsewhere = self.offering.pursuing.elsewhere(store)
         return self.profiles.facts(device, store, agrees=agrees, now_ms=now_ms, elsewhere=elsewhere)
 
-    def _ask(self, crossing: outputs.Crossing, facts: Facts) -> None:
+    def _ask(self, crossing: outputs.Crossing, facts: Facts | None) -> None:
         """Have a crossing answered where its store is decided about."""
         if self._handing.owns(crossing.store or ""):
             self._asked(crossing, facts)
         else:
             self._handing.crossing(crossing, facts)
 
-    def _asked(self, crossing: outputs.Crossing, facts: Facts) -> None:
+    def _asked(self, crossing: outputs.Crossing, facts: Facts | None) -> None:
         """A crossing of one of these stores; of one that nobody saw, only that the shopper is not there any more."""
         if crossing.reason == "observed":
             self.pacers.crossed(crossing, self._entry.ms)
@@ -292,7 +295,7 @@ class Partition:
     def _handover(self, handover: Handover) -> None:
         if not self._handing.is_new(handover):
             return
-        unknown = [Facts()] * len(handover.crossings)
+        unknown: list[Facts | None] = [Facts()] * len(handover.crossings)
         for crossing, facts in zip(handover.crossings, handover.facts or unknown, strict=True):
             self._asked(crossing, facts)
         for pursuit in handover.pursuits:

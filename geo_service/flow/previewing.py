@@ -13,7 +13,6 @@ import msgspec
 
 from geo_service.catalogue.documents import Campaign
 from geo_service.flow.ledger import Claim, Ledger
-from geo_service.flow.offering import Asked
 from geo_service.flow.partition import Partition
 from geo_service.flow.telling import crossings_of
 from geo_service.offers.campaigns import concerns
@@ -84,8 +83,8 @@ def reply_to(question: Question, partition: Partition, ledger: Ledger) -> Reply:
         return _people(partition, campaign, question)
     if campaign is None:
         return Verdicts([], partition.now_ms)
-    asked = [Asked(*person) for person in question.people if person[0].store in partition.site.store]
-    plans = partition.offering.preview(asked, campaign, partition.stores.occupancy, partition.now_ms)
+    people = [person for person in question.people if person[0].store in partition.site.store]
+    plans = partition.offering.preview(people, campaign, partition.stores.occupancy, partition.now_ms)
     return Verdicts(_verdicts(plans, campaign, ledger, partition.now_ms), partition.now_ms)
 
 

@@ -70,8 +70,8 @@ class Waiting:
         """Whether she waits for this store and campaign."""
         return any((each.device, each.campaign) == (device, campaign) for each in self._of.get(store, ()))
 
-    def heard(self, crossing: Crossing, facts: Facts) -> None:
-        """A crossing at one of these stores: somebody leaves, comes in, or is merely seen again."""
+    def heard(self, crossing: Crossing, facts: Facts | None) -> None:
+        """A crossing at one of these stores: somebody leaves, comes in, or is merely seen again; facts where they are told."""
         store = crossing.store or ""
         if store not in self._of:
             return
@@ -82,7 +82,7 @@ class Waiting:
             self._keep(store, lambda each: each.device != crossing.device or each.crossing.role == "store")
         for waiter in self._of.get(store, ()):
             if waiter.device == crossing.device:
-                waiter.facts = facts
+                waiter.facts = facts or waiter.facts
                 if crossing.lat is not None:
                     place = {"lat": crossing.lat, "lon": crossing.lon, "accuracy_m": crossing.accuracy_m}
                     waiter.crossing = msgspec.structs.replace(waiter.crossing, **place)
