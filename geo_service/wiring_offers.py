@@ -7,14 +7,14 @@ from geo_service.delivery.fates import Fared, Fates
 from geo_service.flow.entries import Body
 from geo_service.flow.intake import partition_of
 from geo_service.flow.partition import Rules
-from geo_service.offers.coupons import with_code
+from geo_service.offers.coupons import lasting_terms, with_code
 from geo_service.settings import Settings
+from geo_service.storage.catalogue import Catalogue
 from geo_service.storage.connection import Client
 from geo_service.storage.coupons import Coupons, secret_of
 from geo_service.storage.keys import Keys
 from geo_service.storage.questions import Questions
 from geo_service.storage.recent_offers import RecentOffers
-from geo_service.storage.redis_ledger import RedisLedger
 from geo_service.storage.redis_log import RedisLog
 
 _TELL_S = 1.0
@@ -31,7 +31,13 @@ class LiveCoupons(Coupons):
     def __init__(self, client: Client, log: RedisLog, settings: Settings, keys: Keys) -> None:
         """Makes the secret, if there is none."""
         secret = secret_of(client, keys, settings.coupon_secret)
-        super().__init__(client, secret, RedisLedger(client, keys=keys), keys=keys)
+        catalogue = Catalogue(client, settings.partitions, keys=keys)
+
+        def terms(campaign: str) -> bytes | None:
+            document = catalogue.get("campaign", campaign)
+            return None if document is None else lasting_terms(document)
+
+        super().__init__(client, secret, keys=keys, terms=terms)
         self._code_secret = secret
         self._log = log
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -20,12 +20,12 @@ from geo_service.catalogue.documents import Campaign, CouponTerms, Id, Store
 from geo_service.catalogue.site import decode_document
 from geo_service.errors import InvalidInputError
 from geo_service.offers.campaigns import concerns
-from geo_service.offers.coupons import LONGEST_LOCK_S, Once, Outcome, Till, plain_code
+from geo_service.offers.coupons import LONGEST_LOCK_S, Once, Outcome, Till, plain_code, written_code
 from geo_service.principals import Action, Principal
 from sensors.instants import instant, millis
 
 Ports = NamedDependency[SkipValidation[Services]]
-Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=200)]
+Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=200)]
 MOST = 500
 _Amount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Channel = Literal["store", "online"]
@@ -33,10 +33,10 @@ _Channel = Literal["store", "online"]
 REFUSALS: dict[str, tuple[int, str, str]] = {
     "unknown": (404, "coupon-unknown", "there is no such coupon"),
     "expired": (410, "coupon-expired", "this coupon has expired"),
+    "too_early": (422, "coupon-too-early", "this coupon had not been issued at that time"),
     "redeemed": (409, "coupon-redeemed", "this coupon was redeemed before"),
     "void": (410, "coupon-void", "this coupon was made void"),
     "locked": (409, "coupon-locked", "another till holds this coupon; ask again"),
-    "lost": (409, "coupon-locked", "the hold on this coupon was lost; ask again"),
     "wrong_store": (422, "coupon-wrong-store", "this coupon is not good in this store"),
     "wrong_channel": (422, "coupon-wrong-channel", "this coupon is not good in this channel"),
     "over_quota": (409, "coupon-over-quota", "as many of this campaign's coupons as there are were redeemed"),
@@ -128,7 +128,7 @@ def refused(outcome: Outcome) -> ProblemError | None:
     if known is None:
         return None
     status, kind, detail = known
-    headers = {"Retry-After": str(max(1, -(-outcome.wait_ms // 1000)))} if outcome.word in {"locked", "lost"} else {}
+    headers = {"Retry-After": str(max(1, -(-outcome.wait_ms // 1000)))} if outcome.word == "locked" else {}
     return ProblemError(status, detail, headers=headers, kind=kind)
 
 
@@ -141,11 +141,12 @@ class Desk:
         self.services, self.coupons, self.principal = services, services.coupons, principal
 
     def till(self, code: str, body: Redeem | Lock, time_ms: int = 0) -> Till:
-        """The till with the terms of the coupon's campaign; of a campaign that is gone, those by default."""
+        """The till with the terms of the coupon's campaign; of one that is gone, with those from when it was issued."""
         require_store(self.principal, body.store)
-        found = self.coupons.find(code)
-        document = self.services.catalogue.get("campaign", found.coupon.get("campaign", "")) if found.coupon else None
-        campaign: Campaign | None = None if document is None else decode_document("campaign", document)
+        kept = self.coupons.find(code).coupon
+        document = self.services.catalogue.get("campaign", kept["campaign"]) if "campaign" in kept else None
+        document = document or kept.get("terms", "").encode()
+        campaign: Campaign | None = decode_document("campaign", document) if document else None
         terms = CouponTerms() if campaign is None else campaign.coupon
         return Till(
             at=body.store,
@@ -179,7 +180,7 @@ class Desk:
         once = self.once("redeem", key, [plain, body])
         outcome = self.coupons.redeem(code, self.till(code, body, time_ms), once)
         self.coupons.tell()
-        if outcome.word == "done" and body.skus:
+        if outcome.word == "done" and body.skus and not outcome.is_repeat:
             bought = [{"type": "bought", "sku": sku} for sku in body.skus]
             device = outcome.coupon["device"]
             self.services.intake.take("http:/v1/behaviour", msgspec.json.encode(bought), device=device)
@@ -210,9 +211,9 @@ async def get_qr(request: Asked, services: Ports, code: FromPath[str]) -> Respon
     found = await asyncio.to_thread(desk.coupons.find, code)
     if found.word == "unknown" or (desk.principal.kind == "device" and found.coupon["device"] != desk.principal.id):
         raise ProblemError(404, REFUSALS["unknown"][2], kind="coupon-unknown")
-    plain = plain_code(code)
+    shown = written_code(plain_code(code))
     image = io.BytesIO()
-    segno.make_qr(plain, error="m").save(image, kind="svg", scale=8, xmldecl=False)
+    segno.make_qr(shown, error="m").save(image, kind="svg", scale=8, xmldecl=False)
     return Response(image.getvalue(), media_type="image/svg+xml")
 
 
@@ -298,7 +299,7 @@ async def post_batch(
     services: Ports,
     data: JSONBody[Annotated[list[Offline], msgspec.Meta(min_length=1, max_length=MOST)]],
 ) -> Batch:
-    """In order, each under its own `key`, so that the whole may be sent again. A coupon that somebody else has redeemed
+    """In the order of their times, each under its own `key`, so that the whole may be sent again. A coupon that somebody else has redeemed
     meanwhile, or that was not good there and then, is a conflict: told with its type, for the retailer to settle.
     """
     desk = Desk(services, asker(request))
@@ -306,11 +307,24 @@ async def post_batch(
         require_store(desk.principal, body.store)
 
     def work() -> Batch:
-        results = [_settled(desk, index, body) for index, body in enumerate(data)]
+        settled = {index: _settled(desk, index, data[index]) for index in _by_time(data)}
+        results = [settled[index] for index in range(len(data))]
         redeemed = sum(result.status == 200 for result in results)
         return Batch(redeemed, len(results) - redeemed, results)
 
     return await asyncio.to_thread(work)
+
+
+def _by_time(data: Sequence[Offline]) -> list[int]:
+    """The places in the order in which it happened; those without a readable time, which are refused, go last."""
+
+    def when(index: int) -> tuple[bool, int]:
+        try:
+            return False, _millis(data[index].time)
+        except InvalidInputError:
+            return True, 0
+
+    return sorted(range(len(data)), key=when)
 
 
 def _settled(desk: Desk, index: int, body: Offline) -> Settled:

@@ -18,6 +18,8 @@ from geo_service.errors import InvalidInputError
 
 WINDOW_MS = 48 * 3_600_000
 """A key is remembered this long after its last change (and always while it is reserved)."""
+LOOKED_MS = 3_600_000
+"""What was only looked at is remembered for so long at the most: it holds nothing, and there is much of it."""
 LARGEST = 2**52
 """Of an amount, a limit, a sum or a time: up to twice this, numbers are exact in Lua as in Python."""
 
@@ -48,7 +50,7 @@ class Reservation(NamedTuple):
     """Alternatives: of neighbours in one call with the same group, the first that is granted holds; whatever comes after it
     is only looked at."""
     hold: bool = True
-    """False: only look whether there is room, and hold nothing. The answer is remembered for `ttl_ms`."""
+    """False: only look whether there is room, and hold nothing. The answer is remembered for `ttl_ms`, an hour at the most."""
 
 
 class Answer(NamedTuple):
@@ -196,7 +198,7 @@ class MemoryLedger:
             if total > (LARGEST if claim.limit is None else claim.limit):
                 return _Record("over", claim.counter, [], now_ms + self.window_ms)
         if not hold:
-            return _Record("over", None, [], now_ms + reservation.ttl_ms, looked=True)
+            return _Record("over", None, [], now_ms + min(reservation.ttl_ms, LOOKED_MS), looked=True)
         claims = [(claim.counter, claim.amount, self._claim(claim, now_ms)) for claim in reservation.claims]
         expires_ms = now_ms + reservation.ttl_ms
         return _Record("reserved", None, claims, expires_ms + self.window_ms, expires_ms)

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from geo_service.catalogue.documents import Campaign, Caps
+from geo_service.catalogue.site import decode_document, encode_document
 from geo_service.errors import InvalidInputError
 
 Channel = Literal["store", "online"]
@@ -24,6 +26,8 @@ _PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
 _SHIFTS = range(70, -1, -10)
 _LOOKALIKES = str.maketrans("OILoil", "011011", "- ")
 _BYTES = 10
+_WORDS_ALONE = ("text", "free_text")
+"""Benefits that no coupon goes with, as `offers/benefits.py` reads them."""
 _offer = msgspec.json.Decoder(dict[str, Any])
 _LENGTH = 16
 
@@ -74,6 +78,21 @@ def code_of(secret: bytes, offer: str) -> str:
     return f"{a}{b}-{c}{d}-{e}{f}-{g}{h}"
 
 
+def lasting_terms(campaign: bytes) -> bytes:
+    """What of a campaign's document its coupons still need when it is gone: where they are good, and how many."""
+    whole: Campaign = decode_document("campaign", campaign)
+    return encode_document(
+        Campaign(
+            id=whole.id,
+            name="",
+            stores=whole.stores,
+            tags=whole.tags,
+            coupon=whole.coupon,
+            caps=Caps(redemptions=whole.caps.redemptions),
+        )
+    )
+
+
 def without_code(line: bytes) -> bytes:
     """An offer's JSON with `code` null: for whoever is not the shopper, and for whatever keeps it."""
     offer = _offer.decode(line)
@@ -84,7 +103,7 @@ def with_code(secret: bytes, line: bytes) -> bytes:
     """An offer's JSON with its code made anew; one that was not sent, or only says words, has none."""
     offer = _offer.decode(line)
     benefit = offer.get("evidence", {}).get("benefit") or {}
-    if offer.get("decision") != "sent" or "text" in {benefit.get("type"), benefit.get("kind")}:
+    if offer.get("decision") != "sent" or benefit.get("type", benefit.get("kind")) in _WORDS_ALONE:
         return line
     return msgspec.json.encode(offer | {"code": code_of(secret, str(offer["id"]))})
 
@@ -99,6 +118,11 @@ def plain_code(said: str) -> str:
     if len(plain) != _LENGTH or not set(plain) <= set(_LETTERS):
         raise InvalidInputError("is no coupon code: 16 letters and digits, such as 7Q4K-9XWM-02RT-HB5N", field="code")
     return plain
+
+
+def written_code(plain: str) -> str:
+    """A plain code as it is shown: in fours."""
+    return "-".join(plain[at : at + 4] for at in range(0, _LENGTH, 4))
 
 
 def fingerprint(secret: bytes, code: str) -> str:

@@ -27,8 +27,11 @@ from sensors.instants import instant, millis
 
 FRESH_MS = 120_000
 """An offer answers where the shopper is, not where the phone was before it went offline."""
-HELD_MS = 3_600_000
-"""How long the ledger holds a claim that nobody commits: far longer than a worker takes to come back."""
+HELD_MS = 47 * 3_600_000
+"""How long the ledger holds a claim that nobody commits: longer than the log keeps what could lead to it, so that a worker
+comes back in time however long it was away, and shorter than the ledger remembers a refusal. An hour would not do: entries
+that came while no worker ran are folded in batches, and committed by the batch.
+"""
 QUESTIONS = ("consent", "fresh", "live", "hours", "audience", "caps", "stock", "pacing", "holdout", "best")
 AFTER_CAPS = frozenset(("stock", "pacing"))
 """Questions that come after the caps: a campaign that ran into both is told of its caps."""

@@ -1,8 +1,9 @@
 """Coupons on Redis: issued → locked → redeemed → rolled back, or void, or expired; each step one Lua script.
 
-Of a code only a fingerprint is kept (`offers/coupons.py`). A quota of redemptions is asked of the ledger while the
-coupon is locked for the asker, so a thousand tills at once neither redeem one coupon twice nor one too many. What has
-changed is kept as untold in the same step until the log has it: the log hears of each change at least once.
+Of a code only a fingerprint is kept (`offers/coupons.py`). A redemption takes its unit of the campaign's quota, and a
+rollback gives it back, in the step that changes the coupon: a thousand tills at once neither redeem one coupon twice nor one
+too many, and whoever dies in between dies before or after. What has changed is kept as untold in the same step until the
+log has it: the log hears of each change at least once, and of a coupon's changes in their order.
 """
 
 import secrets
@@ -13,7 +14,6 @@ from typing import Any
 import msgspec
 
 from geo_service.flow.entries import Body, Redeemed
-from geo_service.flow.ledger import Claim, Ledger, Reservation
 from geo_service.offers.coupons import Once, Outcome, Till, fingerprint
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import DAY_S, Keys
@@ -22,10 +22,7 @@ from sensors.instants import millis
 
 _KEPT_AFTER_S = 30 * DAY_S
 """A coupon is known for so long after its end, to tell "expired" from "never issued"."""
-_QUOTA_LOCK_MS = 10_000
-_QUOTA_HELD_MS = 600_000
-"""A quota's unit whose redemption never came about is given back after this time; `tell` commits well within it."""
-_UNTOLD_AT_ONCE = 500
+_TOLD_AT_ONCE = 500
 
 
 class _Offer(msgspec.Struct):
@@ -51,15 +48,24 @@ class Coupons:
         self,
         client: Client,
         secret: bytes,
-        ledger: Ledger,
         *,
         keys: Keys | None = None,
+        terms: Callable[[str], bytes | None] = lambda _: None,
         clock: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`clock` gives epoch milliseconds; 0 leaves it to the server's, which is the log's, too."""
+        """Sends nothing.
+
+        Args:
+            client: of the server.
+            secret: what codes are made with.
+            keys: makes keys.
+            terms: what a campaign, by its id, says of its coupons: the JSON of `lasting_terms`; None of one that is gone. A
+                coupon keeps them from when it was issued.
+            clock: gives epoch milliseconds; 0 leaves it to the server's, which is the log's, too.
+        """
         self._client = client
         self._secret = secret
-        self._ledger = ledger
+        self._terms = terms
         self._keys = keys or Keys()
         self._clock = clock
         self._script = Script("coupon")
@@ -71,6 +77,7 @@ class Coupons:
         sent = [offer for line in offers if (offer := _decode_offer(line)).decision == "sent" and offer.code]
         if not sent:
             return
+        terms = {campaign: self._terms(campaign) or b"" for campaign in {offer.campaign for offer in sent}}
         with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
             for offer in sent:
                 key = self._key(offer.code or "")
@@ -82,6 +89,7 @@ class Coupons:
                     "store": offer.store,
                     "issued_ms": millis(offer.time),
                     "expires_ms": expires_ms,
+                    "terms": terms[offer.campaign],
                     "benefit": msgspec.json.encode(offer.evidence.get("benefit")),
                     "state": "issued",
                 }
@@ -118,32 +126,11 @@ class Coupons:
 
     def redeem(self, code: str, till: Till, once: Once | None = None) -> Outcome:
         """`done`, or why not. The same key and digest get the same answer for a day; another digest gets `key_reused`."""
-        if till.quota is None:
-            return self._ask("redeem", code, _asked(till, till.lock), once)
-        holder = till.lock or (once.key if once is not None else secrets.token_urlsafe(12))
-        held = self._ask("lock", code, _asked(till, holder) | {"ttl": _QUOTA_LOCK_MS}, once)
-        if held.word != "held":
-            return held
-        campaign, now_ms = held.coupon["campaign"], int(held.coupon["now"])
-        claim = Claim(f"coupon:{campaign}:redemptions", 1, till.quota)
-        grant = f"redeem:{held.coupon['offer']}:{secrets.token_hex(8)}"
-        granted = self._ledger.reserve([Reservation(grant, [claim], _QUOTA_HELD_MS)], now_ms)[0].granted
-        if not granted:
-            return self._ask("unlock", code, {"holder": holder, "outcome": "over_quota"}, once)
-        asked = _asked(till, holder) | {"grant": grant, "before": now_ms + _QUOTA_HELD_MS // 2}
-        done = self._ask("redeem", code, asked, once)
-        if done.word == "done" and done.coupon.get("grant") == grant:
-            self._ledger.commit([grant], now_ms)
-        else:  # a twin of this very request was quicker, or the lock was lost
-            self._ledger.release([grant], now_ms)
-        return done
+        return self._ask("redeem", code, _asked(till, till.lock), once)
 
     def rollback(self, code: str, at: str, once: Once | None = None) -> Outcome:
         """Take a redemption back where it was made: the coupon may be redeemed again, and its quota is asked again."""
-        done = self._ask("rollback", code, {"at": at}, once)
-        if done.word == "done" and done.coupon.get("grant"):
-            self._ledger.release([done.coupon["grant"]], int(done.coupon["now"]))
-        return done
+        return self._ask("rollback", code, {"at": at}, once)
 
     def void(self, code: str, once: Once | None = None) -> Outcome:
         """Make it worthless; `redeemed` where that came first."""
@@ -152,10 +139,11 @@ class Coupons:
     def _ask(self, command: str, code: str, asked: dict[str, Any], once: Once | None = None) -> Outcome:
         answer = self._keys("coupon_answer", key=once.key if once is not None else "-")
         arguments = [command, self._clock(), once.digest if once is not None else "", _pack(asked)]
+        keys = [self._key(code), answer, self._keys("coupons_untold"), self._keys("ledger_counters")]
         with reaching(self._client):
-            packed = self._script.run(self._client, [self._key(code), answer, self._keys("coupons_untold")], arguments)
+            packed, is_repeat = self._script.run(self._client, keys, arguments)
         word, coupon, wait_ms = msgspec.msgpack.decode(packed)
-        return Outcome(word, coupon or {}, wait_ms)
+        return Outcome(word, coupon or {}, wait_ms, bool(is_repeat))
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
@@ -166,23 +154,14 @@ class Coupons:
         """
         untold = self._keys("coupons_untold")
         with reaching(self._client):
-            reply: Any = self._client.hscan(untold, count=_UNTOLD_AT_ONCE)
-            found: dict[bytes, bytes] = reply[1]
-            if not found:
-                return 0
-            changes = [_change(packed) for packed in found.values()]
-            # Where a crash came between a redemption and its quota's commit, it is made up for here.
-            grants = [grant for event, grant in changes if grant and event.change == "redeemed"]
-            self._ledger.commit(grants, self._now_ms())
-            append([(event.store, event) for event, _ in changes])
-            self._client.hdel(untold, *found)
+            found: Any = self._client.hgetall(untold)
+            # A hash has no order of its own, and nobody is to hear of a rollback before the redemption.
+            changes = sorted(((*_change(packed), name) for name, packed in found.items()), key=lambda told: told[0])
+            for first in range(0, len(changes), _TOLD_AT_ONCE):
+                part = changes[first : first + _TOLD_AT_ONCE]
+                append([(event.store, event) for _, event, _ in part])
+                self._client.hdel(untold, *(name for *_, name in part))
         return len(found)
-
-    def _now_ms(self) -> int:
-        if now_ms := self._clock():
-            return now_ms
-        seconds, microseconds = self._client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def forget(self, device: str) -> None:
         """Keep nothing about this device: its coupons are gone."""
@@ -211,15 +190,13 @@ def _asked(till: Till, holder: str) -> dict[str, Any]:
         "holder": holder,
         "channels": till.channels,
         "everywhere": till.everywhere,
-        "grant": "",
+        "quota": -1 if till.quota is None else till.quota,
     }
 
 
-def _change(packed: bytes) -> tuple[Redeemed, str]:
-    """What is to be told, and the ledger's key of its quota, if it has one."""
-    (key, offer, campaign, device, store, at, change, previous, channel, time_ms, amount, grant) = (
-        msgspec.msgpack.decode(packed)
-    )
+def _change(packed: bytes) -> tuple[int, Redeemed]:
+    """Which change of its coupon it is, and what is to be told of it."""
+    key, offer, campaign, device, store, at, change, previous, channel, time_ms, amount = msgspec.msgpack.decode(packed)
     event = Redeemed(
         key,
         offer,
@@ -233,4 +210,4 @@ def _change(packed: bytes) -> tuple[Redeemed, str]:
         round(time_ms),
         None if amount < 0 else round(amount),
     )
-    return event, grant
+    return int(key.rpartition(":")[2]), event

@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geo_service.catalogue.documents import Campaign, Caps, CouponTerms, Text
+from geo_service.catalogue.site import decode_document, encode_document
 from geo_service.errors import InvalidInputError
-from geo_service.offers.coupons import code_of, fingerprint, plain_code, with_code, without_code
+from geo_service.offers.coupons import (
+    code_of,
+    fingerprint,
+    lasting_terms,
+    plain_code,
+    with_code,
+    without_code,
+    written_code,
+)
 
 SECRET = b"a secret of the test"
 
@@ -17,6 +27,7 @@ def test_a_code_can_be_read_aloud_and_typed_back(offer, secret):
     code = code_of(secret, offer)
     assert len(code) == 19
     assert plain_code(code) == code.replace("-", "")
+    assert written_code(plain_code(code)) == code
     assert plain_code(code.lower().replace("-", " ")) == plain_code(code)
     assert code == code_of(secret, offer)
 
@@ -55,7 +66,31 @@ def test_an_offer_without_its_code_gets_the_same_one_again():
     assert with_code(SECRET, bare) == line
 
 
-@pytest.mark.parametrize("changes", [{"decision": "withheld"}, {"evidence": {"benefit": {"type": "text"}}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"decision": "withheld"},
+        {"evidence": {"benefit": {"type": "text"}}},
+        {"evidence": {"benefit": {"kind": "free_text"}}},
+    ],
+)
 def test_an_offer_that_has_no_coupon_gets_no_code(changes):
     line = json.dumps({"id": "o", "decision": "sent", "code": None, "evidence": {}} | changes).encode()
     assert with_code(SECRET, line) == line
+
+
+def test_of_a_campaign_that_is_gone_its_coupons_keep_what_the_till_asks():
+    campaign = Campaign(
+        id="bread",
+        name="Bread",
+        stores=["s1"],
+        tags=["city"],
+        coupon=CouponTerms(channel="any", stores="campaign"),
+        caps=Caps(redemptions=10, total=20),
+        texts={"en": Text(title="Warm bread", body="x" * 1000)},
+    )
+    kept = lasting_terms(encode_document(campaign))
+    assert len(kept) < 200
+    assert decode_document("campaign", kept) == Campaign(
+        id="bread", name="", stores=["s1"], tags=["city"], coupon=campaign.coupon, caps=Caps(redemptions=10)
+    )

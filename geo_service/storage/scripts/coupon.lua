@@ -1,9 +1,11 @@
 -- One coupon, one question, at once or not at all. `storage/coupons.py` says what the commands mean.
--- KEYS: coupon, answer (of an idempotency key), untold
+-- KEYS: coupon, answer (of an idempotency key), untold, the ledger's counters
 -- ARGV: command, now (ms; 0: the server's clock), digest of the body ('' without an idempotency key), MessagePack of what is asked
--- Returns MessagePack of {outcome, the coupon's fields as a map, milliseconds to wait}
-local COUPON, ANSWER, UNTOLD = KEYS[1], KEYS[2], KEYS[3]
+-- Returns MessagePack of {outcome, the coupon's fields as a map, milliseconds to wait}, and 1 where it was answered before
+local COUPON, ANSWER, UNTOLD, COUNTERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ANSWER_MS = 86400000
+-- A till's clock may be so far behind the server's.
+local SKEW_MS = 120000
 local command, digest, asked = ARGV[1], ARGV[3], cmsgpack.unpack(ARGV[4])
 local now = tonumber(ARGV[2])
 if now == 0 then
@@ -26,18 +28,17 @@ local function text(value)
 end
 
 local function answer(outcome, wait)
-  coupon.now = text(now)
-  return cmsgpack.pack({outcome, coupon, wait or 0})
+  return {cmsgpack.pack({outcome, coupon, wait or 0}), 0}
 end
 
 -- The final answer under an idempotency key; one that says "ask again" is none.
 local function settle(outcome)
-  local packed = answer(outcome)
+  local answered = answer(outcome)
   if digest ~= '' then
-    redis.call('HSET', ANSWER, 'digest', digest, 'answer', packed)
+    redis.call('HSET', ANSWER, 'digest', digest, 'answer', answered[1])
     redis.call('PEXPIRE', ANSWER, ANSWER_MS)
   end
-  return packed
+  return answered
 end
 
 local function set(fields)
@@ -55,34 +56,69 @@ local function move(state, previous, at, channel, time, amount)
   local turn = text(number('turn') + 1)
   set({state = state, turn = turn, holder = '', until_ms = '0'})
   local event = {coupon.offer .. ':' .. turn, coupon.offer, coupon.campaign, coupon.device, coupon.store, at, state,
-                 previous, channel, time, amount, coupon.grant or ''}
+                 previous, channel, time, amount}
   redis.call('HSET', UNTOLD, event[1], cmsgpack.pack(event))
+end
+
+-- How many of the campaign's coupons are redeemed: a counter of the ledger's, {total, 0}, as scripts/ledger.lua keeps it. A
+-- coupon is its own reservation: it takes its unit and gives it back in the step in which it changes, whether or not its
+-- campaign has a quota (one may be set later), and `counted` says that it holds one.
+local function counter()
+  return 'coupon:' .. coupon.campaign .. ':redemptions'
+end
+
+local function redeemed_so_far()
+  local packed = redis.call('HGET', COUNTERS, counter())
+  return packed and cmsgpack.unpack(packed)[1] or 0
+end
+
+local function count(step)
+  local total = redeemed_so_far() + step
+  if total > 0 then
+    redis.call('HSET', COUNTERS, counter(), cmsgpack.pack({total, 0}))
+  else
+    redis.call('HDEL', COUNTERS, counter())
+  end
+  set({counted = step > 0 and '1' or ''})
 end
 
 if digest ~= '' and command ~= 'look' then
   local known = redis.call('HMGET', ANSWER, 'digest', 'answer')
   if known[1] then
-    return known[1] == digest and known[2] or answer('key_reused')
+    return known[1] == digest and {known[2], 1} or answer('key_reused')
   end
 end
 if not coupon.state then
-  return answer('unknown')
+  return command == 'look' and answer('unknown') or settle('unknown')
 end
 -- A lock whose time is up was never there.
 if coupon.state == 'locked' and number('until_ms') <= now then
   coupon.state, coupon.holder = coupon.before, ''
 end
 
-local function refusal(at, channel, time)
+-- Whether it is held for the asker: what was good when a basket was begun stays good until the hold ends.
+local function is_mine()
+  return coupon.state == 'locked' and coupon.holder == asked.holder
+end
+
+-- When it happened there, or now; a till's clock may run ahead.
+local function time_asked()
+  return asked.time > 0 and math.min(asked.time, now) or now
+end
+
+local function refusal()
+  local time = time_asked()
   if coupon.state == 'void' then
     return 'void'
   elseif coupon.state == 'redeemed' then
     return 'redeemed'
-  elseif time >= number('expires_ms') then
+  elseif time >= number('expires_ms') and not is_mine() then
     return 'expired'
-  elseif asked.channels ~= 'any' and channel ~= asked.channels then
+  elseif time < number('issued_ms') - SKEW_MS then
+    return 'too_early'
+  elseif asked.channels ~= 'any' and asked.channel ~= asked.channels then
     return 'wrong_channel'
-  elseif not asked.everywhere and at ~= coupon.store then
+  elseif not asked.everywhere and asked.at ~= coupon.store then
     return 'wrong_store'
   end
 end
@@ -96,47 +132,41 @@ function commands.look()
   return answer('found')
 end
 
--- Takes the coupon for a holder: for as long as a basket is rung up, or until a quota was asked.
+-- Takes the coupon for a holder while a basket is rung up.
 function commands.lock()
-  local refused = refusal(asked.at, asked.channel, asked.time > 0 and asked.time or now)
+  local refused = refusal()
   if refused then
     return settle(refused)
   end
-  if coupon.state == 'locked' and coupon.holder ~= asked.holder then
+  if coupon.state == 'locked' then
     return answer('locked', number('until_ms') - now)
   end
-  local before = coupon.state == 'locked' and coupon.before or coupon.state
-  set({state = 'locked', before = before, holder = asked.holder, until_ms = text(now + asked.ttl)})
+  set({state = 'locked', before = coupon.state, holder = asked.holder, until_ms = text(now + asked.ttl)})
   return answer('held', asked.ttl)
 end
 
 function commands.unlock()
-  if coupon.state == 'locked' and coupon.holder == asked.holder then
+  if is_mine() then
     set({state = coupon.before, holder = '', until_ms = '0'})
   end
-  return asked.outcome and settle(asked.outcome) or answer('found')
+  return answer('found')
 end
 
 function commands.redeem()
-  local time = asked.time > 0 and math.min(asked.time, now) or now
-  local refused = refusal(asked.at, asked.channel, time)
+  local refused = refusal()
   if refused then
     return settle(refused)
   end
   local previous = coupon.state
-  if previous == 'locked' then
-    if coupon.holder ~= asked.holder then
-      return answer('locked', number('until_ms') - now)
-    end
-  elseif asked.grant ~= '' then
-    return answer('lost')
+  if previous == 'locked' and not is_mine() then
+    return answer('locked', number('until_ms') - now)
   end
-  if asked.grant ~= '' and now >= asked.before then
-    return answer('lost')
+  if asked.quota >= 0 and redeemed_so_far() >= asked.quota then
+    return settle('over_quota')
   end
-  set({grant = asked.grant})
-  move('redeemed', previous, asked.at, asked.channel, time, asked.amount)
-  set({at = asked.at, channel = asked.channel, redeemed_ms = text(time)})
+  count(1)
+  move('redeemed', previous, asked.at, asked.channel, time_asked(), asked.amount)
+  set({at = asked.at, channel = asked.channel, redeemed_ms = text(time_asked())})
   return settle('done')
 end
 
@@ -145,6 +175,9 @@ function commands.rollback()
     return settle('not_redeemed')
   elseif asked.at ~= coupon.at then
     return settle('wrong_store')
+  end
+  if coupon.counted == '1' then
+    count(-1)
   end
   move('rolled_back', 'redeemed', coupon.at, coupon.channel, now, -1)
   return settle('done')

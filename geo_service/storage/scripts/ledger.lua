@@ -4,6 +4,7 @@
 -- record: {state, refused, drop_ms, expires_ms, was committed, was released, {counter, amount, forget_ms, …}, only looked at}
 local OVER, RESERVED, COMMITTED = 0, 1, 2
 local LARGEST = 2 ^ 52
+local LOOKED_MS = 3600000
 -- Lua hands at most 8000 values to a command; even, so that a name and its value stay together.
 local MOST = 2000
 local now, window = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -171,7 +172,7 @@ local function decide(ttl, claims, hold)
     end
   end
   if not hold then
-    return {OVER, '', now + ttl, 0, 0, 0, {}, 1}
+    return {OVER, '', now + math.min(ttl, LOOKED_MS), 0, 0, 0, {}, 1}
   end
   local held = {}
   for _, each in ipairs(claims) do
