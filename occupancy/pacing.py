@@ -19,7 +19,7 @@ import msgspec
 from occupancy.estimate import Status
 from occupancy.local_time import LocalTime
 from occupancy.pacing_arrivals import Organic
-from occupancy.pacing_forecast import MOST_ROOM, Forecast, Judged, Now, foresee
+from occupancy.pacing_forecast import MOST_ROOM, Forecast, Now, foresee
 from occupancy.pacing_invited import Invited, nearest_eta
 from occupancy.pacing_state import State
 from occupancy.pacing_stays import HORIZONS, Stays, part_of_day
@@ -70,12 +70,24 @@ class Pacer:
 
     # --- what the world says ---------------------------------------------------------------------------------------
 
-    def configure(self, at_ms: int, capacity: int | None, timezone: str) -> None:
-        """The store's document changed."""
+    def configure(
+        self,
+        at_ms: int,
+        capacity: int | None,
+        timezone: str,
+        *,
+        target_minutes: float | None = None,
+        reset_hour: int | None = None,
+    ) -> None:
+        """The store's document changed; None leaves the promise or the day's beginning as it is."""
         self.advance(at_ms)
         self._settle()
         state = self._state
         state.capacity, state.timezone = _positive(capacity), timezone
+        if target_minutes is not None:
+            state.target.minutes = target_minutes
+        if reset_hour is not None:
+            state.reset_hour = reset_hour
         self._time = LocalTime(timezone)
         state.day_ends_ms = self._time.next_reset_ms(state.now_ms, state.reset_hour)
         self._look_at_clock(state.now_ms)
@@ -92,7 +104,8 @@ class Pacer:
             state.blind_since_ms, state.measured = None, True
         state.people, state.variance, state.status = _standing(people, variance, status)
         self._held()
-        state.forecast = None
+        if state.forecast is not None and not state.forecast.stand(state.people, state.variance):
+            state.forecast = None
 
     def stands_at(self, people: float, variance: float, status: Status) -> bool:
         """Whether `occupied` would say nothing new."""
@@ -193,6 +206,8 @@ class Pacer:
         if state.status in ("live", "uncalibrated"):
             self._organic.minute(state.ins - state.seen, state.minute_of_day)
             self._stays.exits(state.outs, state.people)
+        else:
+            self._stays.unheard()
         if state.ins:
             self._stays.came(state.ins)
         state.ins = state.outs = state.seen = 0.0
@@ -211,11 +226,14 @@ class Pacer:
             state.commitments = [commitment for commitment in state.commitments if commitment.at_ms >= at_ms]
 
     def _settle(self) -> None:
-        """Add up what has run over until now, as far as inviting nobody would have kept it from it."""
+        """Add up what has run over until now, as far as inviting nobody would have kept it from it.
+
+        Silent sensors are no excuse: who was invited before still comes, and as likely as the estimate says runs it over.
+        """
         state = self._state
         elapsed_ms = state.now_ms - state.since_ms
         state.since_ms = state.now_ms
-        if state.status in (None, "blind") or (state.override is not None and state.override.action == "force"):
+        if not state.measured or (state.override is not None and state.override.action == "force"):
             return
         over = above(state.people, state.variance, state.capacity)
         if over > _NEVER:
@@ -311,34 +329,14 @@ class Pacer:
         if state.status is None and override is None:
             return Verdict(True, "nothing measures how full this store is", None, waiting + MOST_ROOM)
         judged = forecast.judge(nearest_eta(eta_s / 60), state.target.z, self._capacity)
-        evidence = self._evidence(forecast, judged)
+        now = self._capacity, state.people, math.sqrt(state.variance)
+        evidence = forecast.evidence(judged, now, state.target.z, waiting)
         if override is not None and override.action == "force":
             return Verdict(True, f"forced on by {override.by}", evidence, waiting + MOST_ROOM)
         refusal = self._refusal(evidence, judged.fits)
         if refusal is not None:
             return Verdict(False, refusal, evidence, waiting)
         return Verdict(True, self._would_be(evidence), evidence, waiting + judged.room)
-
-    def _evidence(self, forecast: Forecast, judged: Judged) -> Evidence:
-        state, place = self._state, judged.place
-        stayers, arrivals, invited, committed = (part[place] for part in forecast.parts)
-        return Evidence(
-            capacity=self._capacity,
-            now=state.people,
-            sigma_now=math.sqrt(state.variance),
-            minutes=HORIZONS[place],
-            mean=judged.mean,
-            sigma=math.sqrt(judged.variance),
-            z=state.target.z,
-            p_over=above(judged.mean, judged.variance, self._capacity),
-            stayers=stayers,
-            arrivals=arrivals,
-            invited=invited,
-            committed=committed,
-            in_flight=len(self._invited),
-            conversion=forecast.conversion,
-            room=judged.room,
-        )
 
     def _refusal(self, evidence: Evidence, fits: bool) -> str | None:
         state, override = self._state, self._state.override
@@ -366,22 +364,26 @@ class Pacer:
     def dump(self) -> bytes:
         """Everything, as bytes; equal states have equal bytes."""
         parts = self._stays.dump(), self._organic.dump(), self._invited.dump()
-        return msgspec.msgpack.encode((1, self._assumed, self._state, *parts))
+        return msgspec.msgpack.encode((_SHAPE, self._assumed, self._state, *parts))
 
     @classmethod
     def load(cls, dumped: bytes) -> Self:
-        """The pacer that `dump` wrote, to the bit.
+        """The pacer that `dump` wrote, to the bit; of an older one all but the forecast in use, which is made anew.
 
         Raises:
             msgspec.ValidationError: no version of this code wrote it.
         """
-        _, assumed, state, stays, organic, invited = msgspec.msgpack.decode(dumped)
+        shape, assumed, state, stays, organic, invited = msgspec.msgpack.decode(dumped)
+        if shape < _SHAPE:
+            state["forecast"] = None
         pacer = cls(None, conversion=assumed)
         state = msgspec.convert(state, State)
         pacer._resume(state, Stays.load(stays), Organic.load(organic), Invited.load(invited, assumed))
         return pacer
 
 
+_SHAPE: Final = 2
+"""Of what `dump` writes; forecasts of shape 1 did not say what they took for granted."""
 _PARTS: Final = tuple(part_of_day(hour) for hour in range(24))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 import msgspec
 import numpy as np
 
+from occupancy.pacing_parties import Parties, parties
 from occupancy.pacing_stays import HORIZONS, Floats
 
 LONGEST: Final = HORIZONS[-1]
@@ -22,8 +23,8 @@ _MEMORY_MINUTES: Final = (25.0, 150.0)
 _PRIOR_PEOPLE: Final = (45.0, 60.0)
 """People by which the ratio of the short past is held to that of the long one, and that to 1."""
 _SHORT_FADES_MINUTES: Final = 60.0
-GROUPS: Final = 1.7
-"""Variance of a number of arrivals over its mean: people come in groups."""
+_GROUPS: Final = 1.7
+"""Variance of a number of arrivals over its mean, until the doors have told."""
 _FIRST_EXCESS: Final = 0.03
 _LEAST_EXCESS: Final = 0.006
 _EXCESS_PACE: Final = 0.07
@@ -58,6 +59,9 @@ class _State(msgspec.Struct):
     rate: float = 0.0
     """People a minute lately, for as long as nothing typical is known."""
     weight: float = 0.0
+    groups: Parties = msgspec.field(default_factory=lambda: parties(_GROUPS))
+    newest: int = -1
+    """The last minute of the day of which something is known."""
 
 
 class Organic:
@@ -75,6 +79,10 @@ class Organic:
         half_hour = minute_of_day // 30
         if half_hour != state.begun:
             self._judge(half_hour, minute_of_day)
+        if minute_of_day != state.newest + 1:
+            state.groups.unheard()
+        state.newest = minute_of_day
+        state.groups.minute(came)
         state.today[half_hour] += came
         state.minutes[half_hour] += 1
         usual = float(self._minutes[minute_of_day]) * self._weekday()
@@ -97,7 +105,7 @@ class Organic:
         state = self._state
         last = state.begun
         if state.forecast > _LEAST_FORECAST and state.minutes[last] == 30:
-            miss = (state.today[last] - state.forecast) ** 2 - GROUPS * state.forecast
+            miss = (state.today[last] - state.forecast) ** 2 - self.groups * state.forecast
             seen = min(max(miss / state.forecast**2, -1.0), 1.0)
             state.excess[last] += max(1 / (state.days[last] + 2), _EXCESS_PACE) * (seen - state.excess[last])
             self._excess[last] = max(state.excess[last], _LEAST_EXCESS)
@@ -124,6 +132,7 @@ class Organic:
         state.today, state.minutes = [0.0] * HALF_HOURS, [0] * HALF_HOURS
         state.came, state.usual = [0.0, 0.0], [0.0, 0.0]
         state.weekday = weekday
+        state.groups.end_day()
         self._look()
 
     def _learn_weekday(self, ratio: float) -> None:
@@ -135,6 +144,11 @@ class Organic:
 
     def _weekday(self) -> float:
         return self._state.weekdays[self._state.weekday]
+
+    @property
+    def groups(self) -> float:
+        """Variance of a number of arrivals over its mean: people come in groups."""
+        return self._state.groups.factor
 
     def known(self, minute_of_day: int) -> bool:
         """Whether a day has taught what is typical at this minute."""
@@ -149,7 +163,7 @@ class Organic:
         if not self.known(minute_of_day):
             doubt = _REST_MINUTES / (state.weight + _REST_MINUTES)
             lately = at_rest * doubt + max(state.rate, 0.0) / (state.weight + _REST_MINUTES)
-            chance = GROUPS / (lately * (state.weight + _REST_MINUTES) + _FEW)
+            chance = self.groups / (lately * (state.weight + _REST_MINUTES) + _FEW)
             error = np.sqrt((_REST_ERROR * doubt) ** 2 + chance + _STRANGE_DAY**2 * _HORIZONS / 60)
             return np.full(LONGEST, lately), error
         long = (max(state.came[1], 0.0) + _PRIOR_PEOPLE[1]) / (state.usual[1] + _PRIOR_PEOPLE[1])

@@ -7,16 +7,15 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from occupancy.pacing_arrivals import GROUPS, Organic
+from occupancy.pacing_arrivals import Organic
 from occupancy.pacing_invited import Invited
 from occupancy.pacing_stays import HORIZONS, Floats, Stays
-from occupancy.pacing_words import Commitment
+from occupancy.pacing_target import above
+from occupancy.pacing_words import Commitment, Evidence
 
 COULD_BE_THERE: Final = 0.02
 """A horizon is asked where her chance of being there is at least this share of her best one."""
 MOST_ROOM: Final = 100_000
-_PARTIES: Final = 1.2
-"""Variance of who stays over that of single people: they came in groups and leave so."""
 _MINUTE_MS: Final = 60_000
 
 
@@ -53,8 +52,31 @@ class Forecast(msgspec.Struct):
     chances: list[list[float]]
     """Of one more by the time that her way takes: the probability of being inside."""
     conversion: float
+    kept: list[float]
+    """Share of those inside now who are still there."""
+    variance: float
+    """Of how many are inside now."""
+    parties: float
+    at_rest: bool
+    """Who comes was taken to be as many as leave, so that it hangs on how many are inside."""
     invited: dict[int, int] = {}
     """Who was invited since, by the time that their way takes, and is not in the figures yet."""
+
+    def stand(self, people: float, variance: float) -> bool:
+        """So many are inside now, nothing else has changed; False where that takes another forecast."""
+        if self.at_rest:
+            return False
+        self.take_in()
+        more = variance - self.variance
+        stayers = self.parts[0]
+        for place, kept in enumerate(self.kept):
+            change = people * kept - stayers[place]
+            self.means[place] += change
+            doubt = self.variances[place] + more * kept * kept + self.parties * change * (1 - kept)
+            self.variances[place] = max(doubt, 0.0)
+            stayers[place] += change
+        self.variance = variance
+        return True
 
     def invite(self, eta: int) -> None:
         """One more was invited."""
@@ -88,6 +110,29 @@ class Forecast(msgspec.Struct):
         variance = variances[place] + chance * (1 - chance)
         return Judged(fits, place, means[place] + chance, variance, max(int(room), 1) if fits else 0)
 
+    def evidence(self, judged: Judged, now: tuple[int, float, float], z: float, in_flight: int) -> Evidence:
+        """What was judged, and on what; `now` is the capacity, how many are inside, and how far that may be off."""
+        place = judged.place
+        stayers, arrivals, invited, committed = (part[place] for part in self.parts)
+        capacity, people, sigma = now
+        return Evidence(
+            capacity=capacity,
+            now=people,
+            sigma_now=sigma,
+            minutes=HORIZONS[place],
+            mean=judged.mean,
+            sigma=math.sqrt(judged.variance),
+            z=z,
+            p_over=above(judged.mean, judged.variance, capacity),
+            stayers=stayers,
+            arrivals=arrivals,
+            invited=invited,
+            committed=committed,
+            in_flight=in_flight,
+            conversion=self.conversion,
+            room=judged.room,
+        )
+
 
 def _room(free: float, chance: float, variance: float, z: float) -> float:
     """The most k, not rounded, with k·q + z √(v + k q (1 - q)) ≤ free."""
@@ -110,15 +155,25 @@ def foresee(now: Now, stays: Stays, organic: Organic, invited: Invited, commitme
     means = stayers + arrivals + ahead.people + committed
     variances = (
         now.variance * kept * kept
-        + _PARTIES * stayers * (1 - kept)
-        + GROUPS * arrivals
+        + stays.parties * stayers * (1 - kept)
+        + organic.groups * arrivals
         + (arrivals * error) ** 2
         + ahead.variance
         + committed_variance
     )
     parts = [stayers.tolist(), arrivals.tolist(), ahead.people.tolist(), committed.tolist()]
     chances = invited.chances(conversion, stays.survival)
-    return Forecast(means.tolist(), variances.tolist(), parts, chances, conversion)
+    return Forecast(
+        means.tolist(),
+        variances.tolist(),
+        parts,
+        chances,
+        conversion,
+        kept=kept.tolist(),
+        variance=now.variance,
+        parties=stays.parties,
+        at_rest=not organic.known(now.minute_of_day),
+    )
 
 
 def _committed(now_ms: int, commitments: Iterable[Commitment], survival: Floats) -> tuple[Floats, Floats]:

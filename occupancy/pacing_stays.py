@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from occupancy.pacing_parties import Parties, parties
+
 Floats = NDArray[np.float64]
 
 HORIZONS: Final = (5, 10, 15, 20, 30, 45)
@@ -40,6 +42,8 @@ _LEAST_ARRIVALS: Final = 40.0
 _SLOWEST_PACE: Final = 0.15
 _STRETCH_BOUNDS: Final = (0.2, 6.0)
 _NOBODY: Final = 0.5
+_PARTIES: Final = 1.2
+"""Variance of a number of exits over its mean, until the doors have told: who came together leaves together."""
 
 
 class _State(msgspec.Struct):
@@ -63,6 +67,7 @@ class _State(msgspec.Struct):
     left: float = 0.0
     predicted: float = 0.0
     """Exits of the last while, counted and predicted, fading."""
+    parties: Parties = msgspec.field(default_factory=lambda: parties(_PARTIES))
 
 
 class Stays:
@@ -97,6 +102,11 @@ class Stays:
         state = self._state
         state.left = state.left * kept + left
         state.predicted = state.predicted * kept + (people * self._hazard() if people > _NOBODY else 0.0)
+        state.parties.minute(left)
+
+    def unheard(self) -> None:
+        """A minute has passed in which the doors were not heard."""
+        self._state.parties.unheard()
 
     def visited(self, minutes: float, part: int) -> None:
         """A phone's visit that began in this part of the day is over."""
@@ -125,6 +135,7 @@ class Stays:
         state.visits = [visits * _KEPT_A_DAY for visits in state.visits]
         state.logs = [logs * _KEPT_A_DAY for logs in state.logs]
         state.squares *= _KEPT_A_DAY
+        state.parties.end_day()
         state.people_minutes = state.promised_minutes = state.arrivals = state.left = state.predicted = 0.0
         self._learn()
 
@@ -134,6 +145,11 @@ class Stays:
     def mean_minutes(self) -> float:
         """Mean dwell time of those who come now."""
         return _mean(*self._state.dwell)
+
+    @property
+    def parties(self) -> float:
+        """Variance of a number of exits over its mean."""
+        return self._state.parties.factor
 
     @property
     def leaving(self) -> float:

@@ -17,8 +17,8 @@ class Seen:
     people: Floats
     variance: Floats
     silent_for: Ints
-    ins: Ints
-    outs: Ints
+    ins: Floats
+    outs: Floats
     passing: Ints
 
 

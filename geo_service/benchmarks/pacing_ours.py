@@ -86,7 +86,7 @@ class Ours:
 
     def _tell(self, row: int, pacer: Pacer, seen: Seen, at_ms: int) -> None:
         if seen.ins[row] or seen.outs[row]:
-            pacer.counted(at_ms - 1, int(seen.ins[row]), int(seen.outs[row]))
+            pacer.counted(at_ms - 1, float(seen.ins[row]), float(seen.outs[row]))
         for offer, stay in self._arriving[row].pop(seen.minute, ()):
             pacer.came(at_ms - 1, offer)
             self._leaving[row][seen.minute + stay].append(stay)

@@ -40,6 +40,13 @@ class Capacity(ZoneCapacity, frozen=True, kw_only=True):
     legal: People
 
 
+class Promise(Document, frozen=True, kw_only=True):
+    """How promotions are paced at a store."""
+
+    overshoot_minutes: Annotated[float, msgspec.Meta(ge=0, le=240)] = 5.0
+    """Minutes a day, on average, that it may hold more people than its comfort capacity although some of them were invited."""
+
+
 class Store(Document, frozen=True, kw_only=True):
     """A physical store."""
 
@@ -54,6 +61,7 @@ class Store(Document, frozen=True, kw_only=True):
     """Local hour at which its day begins: when even late stores have closed."""
     area_m2: Annotated[float, msgspec.Meta(gt=0)] | None = None
     capacity: Capacity | None = None
+    pacing: Promise = Promise()
     services: list[str] = []
     tags: list[str] = []
 

@@ -186,14 +186,25 @@ class Pacers:
                 known.pop(store_id, None)
             self._tell_soon(store_id)
         elif store_id in self._pacers:
-            self._pacers[store_id].configure(now_ms, _capacity(store), store.timezone)
+            self._pacers[store_id].configure(
+                now_ms,
+                _capacity(store),
+                store.timezone,
+                target_minutes=store.pacing.overshoot_minutes,
+                reset_hour=store.reset_hour,
+            )
             self._tell_soon(store_id)
 
     def _pacer(self, store_id: str, now_ms: int) -> Pacer:
         pacer = self._pacers.get(store_id)
         if pacer is None:
             store = self._site.store[store_id]
-            pacer = self._pacers[store_id] = Pacer(_capacity(store), timezone=store.timezone)
+            pacer = self._pacers[store_id] = Pacer(
+                _capacity(store),
+                timezone=store.timezone,
+                target_minutes=store.pacing.overshoot_minutes,
+                reset_hour=store.reset_hour,
+            )
             pacer.advance(now_ms)
         return pacer
 

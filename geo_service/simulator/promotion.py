@@ -202,9 +202,9 @@ class Doors:
         self._random = np.random.default_rng([days.seed, 7])
         self.people: Floats = np.zeros(len(day))
         self.variance: Floats = np.full(len(day), 1.0)
-        self.ins: Ints = np.zeros(len(day), np.int64)
-        self.outs: Ints = np.zeros(len(day), np.int64)
-        """Counted in the last minute."""
+        self.ins: Floats = np.zeros(len(day))
+        self.outs: Floats = np.zeros(len(day))
+        """Who came and left in the last minute, as far as the doors' calibration knows, which is how `occupancy/` tells it."""
 
     def silent_for(self, minute: int) -> Ints:
         """Minutes since each store's sensors fell silent; negative where they speak."""
@@ -215,12 +215,12 @@ class Doors:
         """A minute has passed in which so many crossed; `inside` are inside at its end."""
         silent = self.silent_for(minute) >= 0
         random = self._random
-        self.ins = np.where(silent, 0, random.binomial(ins, _SEEN))
-        self.outs = np.where(silent, 0, random.binomial(outs, _SEEN))
+        self.ins = np.where(silent, 0, random.binomial(ins, _SEEN) / _SEEN)
+        self.outs = np.where(silent, 0, random.binomial(outs, _SEEN) / _SEEN)
         leaving = self.people / self._setting.dwell
         usual = self._usual[minute]
-        self.people = self.people + np.where(silent, usual - leaving, (self.ins - self.outs) / _SEEN)
-        missed = (self.ins + self.outs) / _SEEN * (1 - _SEEN) / _SEEN
+        self.people = self.people + np.where(silent, usual - leaving, self.ins - self.outs)
+        missed = (self.ins + self.outs) * (1 - _SEEN) / _SEEN
         self.variance = self.variance + np.where(silent, 2 * usual + leaving + 0.1 * usual**2, missed + 0.01)
         if minute % _LOOK_EVERY == 0:
             error = (_LOOK_ERROR * self._setting.capacity) ** 2

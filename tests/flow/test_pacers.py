@@ -184,6 +184,19 @@ def test_an_override_of_a_store_that_is_not_there_is_said_to_be_rejected():
     ]
 
 
+def test_a_store_promises_the_minutes_that_its_document_says_and_another_number_from_the_change_on():
+    run = Run(site())
+    run.count(1, 2)
+    assert run.pacing()["target_minutes"] == 5
+    store = {"id": "s1", "name": "One", "lat": 45, "lon": -6, "capacity": {"comfort": 40, "legal": 80}}
+    changed = json.dumps(store | {"pacing": {"overshoot_minutes": 2.5}}).encode()
+    run.feed(T0 + 20_000, Changes([Change("store", "s1", changed)]))
+    run.feed(T0 + 31_000, Tick())
+    assert run.pacing()["target_minutes"] == 2.5
+    restarted = Pacers.load(run.partition.pacers.dump(), run.partition.site)
+    assert restarted.dump() == run.partition.pacers.dump()
+
+
 def test_a_count_by_eye_lets_promotions_go_on_at_once():
     run = Run(site())
     run.count(1, 45)
