@@ -275,4 +275,5 @@ class Sending:
 
 
 def _said(answer: Answer) -> str:
-    return answer.reason if answer.status is None else f"{answer.status} {answer.reason}".strip()
+    said = answer.reason if answer.status is None else f"{answer.status} {answer.reason}".strip()
+    return "".join(letter if letter.isprintable() else "?" for letter in said)  # whoever answers may write anything

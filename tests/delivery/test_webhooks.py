@@ -251,6 +251,20 @@ def test_410_disables_the_endpoint_and_nothing_that_waited_is_lost(office, recei
     assert len(receiver.came) == 2
 
 
+def test_what_an_endpoint_says_is_shown_without_what_would_steer_a_terminal(office, receiver):
+    desk = office()
+    desk.add("wh", receiver.url)
+
+    def answer(handler):
+        handler.wfile.write(b"HTTP/1.1 418 tea\x1b[31m\x00pot\r\nContent-Length: 0\r\n\r\n")
+
+    receiver.hold = answer
+    desk.queue("wh", 1)
+    desk.start()
+    until(lambda: desk.state("wh").failed == 1)
+    assert desk.state("wh").reason == "418 tea?[31m?pot"
+
+
 def test_a_redirect_is_a_failure_and_is_not_followed(office, receiver):
     desk = office()
     desk.add("wh", receiver.url)
