@@ -30,14 +30,13 @@ from geo_service.roles import Roles
 from geo_service.settings import Settings
 from geo_service.storage.catalogue import Catalogue
 from geo_service.storage.connection import Client, connect
-from geo_service.storage.coupons import Coupons
 from geo_service.storage.keys import Keys
 from geo_service.storage.questions import Questions
 from geo_service.storage.recent_offers import RecentOffers
 from geo_service.storage.redis_ledger import RedisLedger
 from geo_service.storage.redis_log import RedisLog
 from geo_service.storage.worker_counts import WorkerCounts
-from geo_service.wiring_offers import LiveCoupons, faring, keeping, rules_of
+from geo_service.wiring_offers import CodedOutputs, LiveCoupons, faring, keeping, rules_of
 from geo_service.wiring_people import border_of, people_roles, webhook_roles
 
 _log = structlog.get_logger(__name__)
@@ -225,7 +224,7 @@ def _fold_roles(shell: _Shell) -> NamedRoles:
     folding = Folding(
         shell.log,
         RedisLedger(client, keys=keys),
-        rules_of(shell.settings, client, keys),
+        rules_of(shell.settings),
         partitions=range(shell.settings.partitions),
         checkpoint_s=shell.settings.checkpoint_s,
         count=shell.counts.add,
@@ -250,12 +249,13 @@ def _waypoints(
     return Waypoints(catalogue, MqttPublisher(broker, client_id=f"{client_id}-waypoints", stop=stop), counts.add)
 
 
-def _delivering(shell: _Shell, offers: RecentOffers, coupons: Coupons) -> Role:
+def _delivering(shell: _Shell, offers: RecentOffers, coupons: LiveCoupons) -> Role:
     def run(stop: threading.Event) -> None:
         with closing(MqttPublisher(shell.broker, client_id=f"{shell.client_id}-out", stop=stop)) as publisher:
             try:
+                outputs = CodedOutputs(shell.log.reader("mqtt"), coupons.with_code)
                 keep, fared = keeping(offers, coupons), faring(offers, shell.log)
-                deliver(shell.log.reader("mqtt"), publisher, keep, now_ms, stop, fared, shell.counts.add)
+                deliver(outputs, publisher, keep, now_ms, stop, fared, shell.counts.add)
             except UnreachableError:
                 if not stop.is_set():  # told to stop while it waited for a broker that is away: delivered next time
                     raise

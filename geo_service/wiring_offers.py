@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from geo_service.delivery.deliver import Outputs
 from geo_service.delivery.fates import Fared, Fates
-from geo_service.flow.entries import Body
+from geo_service.flow.entries import Body, EntryId
 from geo_service.flow.intake import partition_of
 from geo_service.flow.partition import Rules
 from geo_service.offers.coupons import lasting_terms, with_code
@@ -20,9 +21,9 @@ from geo_service.storage.redis_log import RedisLog
 _TELL_S = 1.0
 
 
-def rules_of(settings: Settings, client: Client, keys: Keys) -> Rules:
-    """What the settings say about the rules, with the service's own secret."""
-    return Rules(settings.presence, settings.assumed, secret_of(client, keys, settings.coupon_secret))
+def rules_of(settings: Settings) -> Rules:
+    """What the settings say about the rules. Codes are made at delivery: the log, its outputs and the state hold none."""
+    return Rules(settings.presence, settings.assumed, None)
 
 
 class LiveCoupons(Coupons):
@@ -66,6 +67,30 @@ class LiveQuestions(Questions):
         """Sends nothing."""
         super().__init__(client, keys=keys)
         self.partitions = partitions
+
+
+class CodedOutputs:
+    """Outputs as they are delivered: each sent offer with its code, which is kept nowhere."""
+
+    def __init__(self, outputs: Outputs, with_code: Callable[[bytes], bytes]) -> None:
+        """`outputs` holds the offers without."""
+        self._outputs = outputs
+        self._with_code = with_code
+
+    def read(self, limit: int, wait_s: float) -> list[tuple[int, EntryId, bytes]]:
+        """Outputs not read yet."""
+        found = self._outputs.read(limit, wait_s)
+        return [(partition, entry_id, self._coded(blob)) for partition, entry_id, blob in found]
+
+    def _coded(self, blob: bytes) -> bytes:
+        if b'"decision":"sent"' not in blob:
+            return blob
+        lines = blob.split(b"\n")
+        return b"\n".join(self._with_code(line) if line.startswith(b'{"kind":"offer"') else line for line in lines)
+
+    def done(self, positions: dict[int, EntryId]) -> None:
+        """Keep the positions."""
+        self._outputs.done(positions)
 
 
 def keeping(offers: RecentOffers, coupons: Coupons) -> Callable[[list[bytes]], None]:

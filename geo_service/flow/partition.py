@@ -58,8 +58,8 @@ class Rules(NamedTuple):
 
     presence: Literal["strict", "steady"] = "steady"
     assumed: Assumed = frozenset(("location", "offers"))
-    secret: bytes = REPLAY_SECRET
-    """What coupon codes are made with."""
+    secret: bytes | None = REPLAY_SECRET
+    """What coupon codes are made with; None: they are made at delivery, and nothing here ever holds one."""
 
 
 class Step(NamedTuple):

@@ -65,8 +65,8 @@ class World(NamedTuple):
     """By campaign, how its offers fared here."""
     pace: Callable[[Placement, Crossing, int], Paced] | None = None
     """The pacing question about a campaign, a crossing and now; None: a store that is full or blind takes nobody."""
-    secret: bytes = REPLAY_SECRET
-    """What coupon codes are made with."""
+    secret: bytes | None = REPLAY_SECRET
+    """What coupon codes are made with; None: whoever delivers the offers makes them."""
     beside: Mapping[str, Any] = {}
     """What else is to stand in the evidence."""
     because: str = ""
@@ -264,7 +264,7 @@ def _offer(offer_id: str, plan: Plan, option: Option, withheld: Withheld | None,
     elif withheld is None:
         decision, expires = "sent", now + timedelta(seconds=campaign.expires_s)
         reason = f"admitted: {world.because}" if world.because else "admitted"
-        code = code_of(world.secret, offer_id) if terms.has_coupon else None
+        code = code_of(world.secret, offer_id) if terms.has_coupon and world.secret is not None else None
         if campaign.benefit:
             evidence["benefit"] = campaign.benefit
     return Offer(

@@ -16,7 +16,6 @@ from geo_service.flow.partition import Partition, Rules
 from geo_service.flow.recording import Line
 from geo_service.flow.replay import Replay
 from geo_service.settings import Settings
-from geo_service.storage.coupons import secret_of
 
 STORES = ("c0", "c1", "c2", "c3", "c4")
 PHONES = 40
@@ -163,7 +162,7 @@ def test_kill_minus_nine_in_mid_stream_changes_nothing(servers, town_of, service
         worker.stop()
         assert worker.process.returncode == 0
         entries, said = recorder.finish(), service.outputs()
-        rules = Rules(presence, Settings().assumed, secret_of(service.client, service.keys, None))
+        rules = Rules(presence, Settings().assumed, None)
 
     assert_all_is_in_the_log_once(sent, entries)
     whole = uninterrupted(entries, partitions, rules)

@@ -101,6 +101,27 @@ def test_a_till_that_was_offline_sends_what_it_redeemed_and_hears_of_conflicts(s
     assert service.post("/v1/coupons/redeem", batch).json() == answer
 
 
+def test_the_store_never_holds_a_code(service):
+    """Not while the offer waits for delivery, nor afterwards, nor in what a till was answered."""
+    taste(service, "gina", "bakery")
+    code = offered(service, "gina")["code"]
+    redeemed = service.post(f"/v1/coupons/{code}/redeem", {"store": "harbour"}, **{"Idempotency-Key": "g"})
+    assert redeemed.status_code == 200, redeemed.text
+    read = {
+        b"string": service.client.get,
+        b"hash": service.client.hgetall,
+        b"list": lambda key: service.client.lrange(key, 0, -1),
+        b"zset": lambda key: service.client.zrange(key, 0, -1),
+        b"stream": service.client.xrange,
+    }
+    keys = list(service.client.scan_iter(match=f"{service.prefix}*"))
+    assert len(keys) > 10
+    for key in keys:
+        held = f"{key!r} {read[service.client.type(key)](key)!r}"
+        assert code not in held
+        assert code.replace("-", "") not in held
+
+
 def test_what_a_shopper_has_shown_interest_in_decides_which_offer_they_get(service):
     taste(service, "carl", "coffee")
     assert offered(service, "carl")["campaign"] == "coffee"
