@@ -15,9 +15,22 @@ from geo_service.api.services import Services
 from geo_service.api.webhooks import may_see
 from geo_service.catalogue.site import decode_document
 from geo_service.flow.intake import partition_of
-from geo_service.flow.previewing import Judge, People, Present, Question, Reply, Verdict, Verdicts, decode_reply, encode
+from geo_service.flow.previewing import (
+    Follow,
+    Followed,
+    Judge,
+    People,
+    Present,
+    Question,
+    Reply,
+    Verdict,
+    Verdicts,
+    decode_reply,
+    encode,
+)
 from geo_service.ids import is_id
 from geo_service.offers.decide import QUESTIONS
+from geo_service.offers.redirect import MOST_STORES, moment_of
 from geo_service.principals import Action, Principal
 from sensors.instants import instant
 
@@ -55,7 +68,8 @@ class Preview(msgspec.Struct, frozen=True):
 @get("/offers/{offer:str}", guards=[Requires(Action.READ)], summary="Explain an offer")
 async def get_offer(request: Asked, services: Ports, offer: FromPath[str]) -> dict[str, Any]:
     """The decision in full: which questions were asked and answered, on what evidence, how its delivery fared, and what was
-    decided about the other campaigns of the same moment. Kept for 30 days, of the newest hundred a device.
+    decided about the other campaigns of the same moment, and later or at other stores because of it. Kept for 30 days, of the
+    newest hundred a device.
     """
     if services.offers is None:
         raise ProblemError(503, "offers are not kept here")
@@ -65,11 +79,11 @@ async def get_offer(request: Asked, services: Ports, offer: FromPath[str]) -> di
     principal, found = asker(request), _offer.decode(kept.offer)
     require_store(principal, found["store"])
     beside = await asyncio.to_thread(services.offers.of, kept.device, 100)
-    moment = offer.rpartition(".")[0]
+    moment = moment_of(offer)
     others = [
-        {name: other[name] for name in ("id", "campaign", "decision", "reason")}
+        {name: other[name] for name in ("id", "campaign", "store", "decision", "reason")}
         for other in map(_offer.decode, beside)
-        if other["id"] != offer and other["id"].rpartition(".")[0] == moment
+        if other["id"] != offer and moment_of(other["id"]) == moment and principal.sees(other["store"])
     ]
     delivery = _delivery(kept.fate) | {"webhooks": await asyncio.to_thread(_told, services, principal, offer)}
     explained = found | {"questions": questions_of(found), "delivery": delivery, "others": others}
@@ -149,8 +163,33 @@ async def post_preview(
         by_owner.setdefault(owner, []).append((crossing, facts))
     judged = await _gather(services, [(owner, Judge(key, asked)) for owner, asked in by_owner.items()])
     verdicts = [verdict for reply in judged if isinstance(reply, Verdicts) for verdict in reply.verdicts]
+    verdicts = await _sent_on(services, services.questions.partitions, key, verdicts)
     as_of_ms = min(reply.as_of_ms for reply in (*people, *judged))
     return _previewed(key, as_of_ms, verdicts, more=more, named=principal.may(Action.IDENTITIES))
+
+
+async def _sent_on(services: Services, partitions: int, key: str, verdicts: list[Verdict]) -> list[Verdict]:
+    """Where those would go whom a full store stops: ask the stores on their way, one after the other."""
+    ways = {place: verdict.pursuit for place, verdict in enumerate(verdicts) if verdict.pursuit is not None}
+    for _ in range(MOST_STORES):
+        by_owner: dict[int, list[int]] = {}
+        for place, way in ways.items():
+            if way.stores:
+                by_owner.setdefault(partition_of(way.goes_to, partitions), []).append(place)
+        asked: list[tuple[int, Question]] = [
+            (owner, Follow(key, [ways[place] for place in places])) for owner, places in by_owner.items()
+        ]
+        for places, reply in zip(by_owner.values(), await _gather(services, asked), strict=True):
+            if isinstance(reply, Followed):
+                ways.update(zip(places, reply.pursuits, strict=True))
+    return [
+        verdict
+        if (gone := ways.get(place)) is None
+        else msgspec.structs.replace(
+            verdict, pursuit=None, redirected_to=gone.admitted, waits=gone.waits and gone.admitted is None
+        )
+        for place, verdict in enumerate(verdicts)
+    ]
 
 
 def _stores_of(principal: Principal, asking: Asking, of_campaign: list[str]) -> list[str] | None:

@@ -19,7 +19,6 @@ import msgspec
 import structlog
 
 from geo_service.flow.entries import Body, EntryId, Forget
-from geo_service.flow.intake import partition_of
 from geo_service.people.erasure import Erasure
 
 _log = structlog.get_logger(__name__)
@@ -151,10 +150,12 @@ class Erasing:
         return self._finish(pending, stop)
 
     def _fold(self, people: Sequence[str], stop: threading.Event) -> bool:
-        """Have the fold forget them, and every checkpoint pass all that was there before."""
-        partitions = [partition_of(person, self._log.partitions) for person in people]
+        """Have the fold forget them, and every checkpoint pass all that was there before.
+
+        Every partition is told: each may have a store where somebody waits for room.
+        """
         forgotten: dict[int, EntryId] = {}
-        items = [(partition, Forget(person)) for partition, person in zip(partitions, people, strict=True)]
+        items = [(partition, Forget(person)) for partition in range(self._log.partitions) for person in people]
         for (partition, _), entry in zip(items, self._log.append(items), strict=True):
             forgotten[partition] = max(entry, forgotten.get(partition, entry))
         if not self._wait(lambda: self._passed(forgotten), _FOLD_WITHIN_S, stop):

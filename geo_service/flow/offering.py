@@ -18,7 +18,7 @@ from geo_service.catalogue.site import Site
 from geo_service.flow.aftermath import Aftermath, Over
 from geo_service.flow.entries import Pursuit, Redeemed, Undelivered
 from geo_service.flow.ledger import Ledger
-from geo_service.flow.pursuing import Beside, Judge, Pursuing, Try
+from geo_service.flow.pursuing import Beside, Judge, Pursuing, Try, plan_there
 from geo_service.flow.waiting import Waiting
 from geo_service.offers.campaigns import Placement, StoreRules, Terms, concerns
 from geo_service.offers.choice import Acceptance
@@ -55,7 +55,7 @@ class _Open(msgspec.Struct, array_like=True):
 class Offering:
     """Offers of the stores that one partition owns. `site` belongs to the partition and is only read."""
 
-    def __init__(self, site: Site, ledger: Ledger, secret: bytes = REPLAY_SECRET) -> None:
+    def __init__(self, site: Site, ledger: Ledger, secret: bytes | None = REPLAY_SECRET) -> None:
         self.pace: Pace | None = None
         """The pacing question; None: a store that is full or blind takes nobody."""
         self.pace_looking: Pace | None = None
@@ -232,6 +232,17 @@ class Offering:
         self._terms.pop(campaign.id, None)
         return plans
 
+    def preview_there(
+        self, pursuits: Sequence[Pursuit], campaign: Campaign, occupancies: Occupancies, now_ms: int
+    ) -> list[Plan]:
+        """How those who are sent on would be judged at the store that is next, which must be one of these."""
+        judge = self._judge(occupancies, now_ms, self.pace_looking)
+        meant = msgspec.structs.replace(campaign, state="active" if campaign.state == "draft" else campaign.state)
+        stores = [self._site.store[pursuit.stores[0]] for pursuit in pursuits]
+        placements = [self.placement(meant, store) for store in stores]
+        self._terms.pop(campaign.id, None)
+        return [plan_there(*each, self._site, judge) for each in zip(pursuits, placements, strict=True)]
+
     def _world(self, placements: list[Placement], facts: Facts, occupancy: outputs.Occupancy | None) -> World:
         return World(placements, self._site.stock, facts, occupancy, self.acceptance, self.pace, self._secret)
 
@@ -332,7 +343,7 @@ class Offering:
         return kept | {"over": self._aftermath.kept, "waiting": self.pursuing.waiting.dump()}
 
     @classmethod
-    def load(cls, dumped: Mapping[str, Any], site: Site, ledger: Ledger, secret: bytes) -> Self:
+    def load(cls, dumped: Mapping[str, Any], site: Site, ledger: Ledger, secret: bytes | None) -> Self:
         """What `dump` wrote; {} from before there was anything to keep."""
         offering = cls(site, ledger, secret)
         offering.acceptance = msgspec.convert(dumped.get("acceptance", {}), dict[str, Acceptance])

@@ -85,9 +85,9 @@ class Pursuing:
         when, trigger = campaign.when_full, campaign.trigger
         if when is None or when.wait_s is None or trigger.role != crossing.role or trigger.type in ("exit", "cross"):
             return False
-        return self._tells_exits(crossing)
+        return self.tells_exits(crossing)
 
-    def _tells_exits(self, crossing: Crossing) -> bool:
+    def tells_exits(self, crossing: Crossing) -> bool:
         """Whether leaving this fence would be heard."""
         fence: Fence | None = self._site.fence.get(crossing.fence)
         if fence is None or fence.disabled or (fence.store, fence.role) != (crossing.store, crossing.role):
@@ -185,7 +185,7 @@ class Pursuing:
         return self.next_of(Pursuit(crossing, facts, campaign.id, offer.id, reason, stores, waits=waits), judge, now_ms)
 
     def _join(self, waiter: Waiter, then: dict[str, Any], now_ms: int) -> bool:
-        if not self._tells_exits(waiter.crossing):
+        if not self.tells_exits(waiter.crossing):
             then["wait"] = "nobody can wait in a fence that does not tell of exits"
         elif self.waiting.join(waiter, now_ms):
             then["wait_until"] = instant(waiter.until_ms)
@@ -312,6 +312,18 @@ def stopped_by_pacing(plan: Plan, offers: Sequence[Offer]) -> tuple[Option, Offe
         if option.placement.terms.when_full is not None and offer.reason.startswith(PACING):
             return option, offer
     return None
+
+
+def would_go_on(plan: Plan, option: Option, reason: str, pursuing: Pursuing) -> Pursuit:
+    """The way of somebody whom a campaign would not let go; changes nothing."""
+    crossing, campaign, when = plan.crossing, option.placement.campaign, option.placement.terms.when_full
+    stores: list[str] = []
+    if when is not None and when.redirect_m is not None:
+        stores = pursuing.reach(campaign).instead(crossing, when.redirect_m)
+    waits = when is not None and when.wait_s is not None and pursuing.tells_exits(crossing)
+    if pursuing.waiting.holds(crossing.store or "", crossing.device, campaign.id):
+        stores, waits = [], True  # as she does already
+    return Pursuit(crossing, plan.world.facts, campaign.id, "", reason, stores, waits=waits)
 
 
 def plan_there(pursuit: Pursuit, placement: Placement, site: Site, judge: Judge) -> Plan:

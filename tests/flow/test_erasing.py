@@ -75,12 +75,20 @@ def asked(person):
     return Erasure(about=f"about {person}", requested_ms=1, person=person)
 
 
+def test_every_partition_is_told_whoever_is_waiting_where():
+    world = World(checkpoint=(0, 0))
+    world.partitions = 5
+    told = []
+    world.append = lambda items: told.extend(items) or [EntryId(5, 0) for _ in items]
+    world.erasing().carry_out([("r", asked("a"))], threading.Event())
+    assert told == [(partition, Forget("a")) for partition in range(5)]
+
+
 def test_the_border_lets_them_in_only_when_all_is_gone_and_the_files_come_last():
     world = World()
     assert world.erasing().carry_out([("r1", asked("a")), ("r2", asked("b"))], threading.Event())
     assert world.steps == [
-        ("append", Forget("a")),
-        ("append", Forget("b")),
+        *[("append", Forget("a")), ("append", Forget("b"))] * 2,
         ("trim", 0),
         ("trim", 1),
         ("erase", "a"),
@@ -111,7 +119,7 @@ def test_while_something_is_left_it_is_not_done_and_says_where():
 def test_nothing_is_taken_out_before_every_checkpoint_has_passed():
     world = World(checkpoint=(6, 5))
     assert not world.erasing().carry_out([("r", asked("a"))], threading.Event())
-    assert world.steps == [("append", Forget("a"))]
+    assert world.steps == [("append", Forget("a"))] * 2
     assert world.noted == {}
 
 
