@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from geo_service.catalogue.documents import Campaign, Fence, Policy
+from geo_service.catalogue.check_when_full import check_when_full
+from geo_service.catalogue.documents import Campaign, Fence, Policy, Store
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
 from geo_service.catalogue.strays import strays_of_struct
@@ -31,10 +32,14 @@ class Reach:
 
     def fences(self, campaign: Campaign) -> list[Fence] | None:
         """The fences of its stores and its trigger's role; None where it has no store at all."""
-        stores = [store.id for store in self.site.store.values() if concerns(campaign, store)]
+        stores = self.stores(campaign)
         if not stores:
             return None
-        return [fence for store in stores for fence in self._fences.get((store, campaign.trigger.role), ())]
+        return [fence for store in stores for fence in self._fences.get((store.id, campaign.trigger.role), ())]
+
+    def stores(self, campaign: Campaign) -> list[Store]:
+        """Its stores, as far as the site has them."""
+        return [store for store in self.site.store.values() if concerns(campaign, store)]
 
 
 def check_campaign(campaign: Campaign, reach: Reach) -> Found:
@@ -60,6 +65,7 @@ def check_campaign(campaign: Campaign, reach: Reach) -> Found:
     yield from _texts(campaign)
     yield from unknown_tags(campaign, reach.site)
     yield from _trigger(campaign, reach)
+    yield from check_when_full(campaign, reach.stores(campaign), reach.fences(campaign) or [])
 
 
 def _benefit(campaign: Campaign, benefit: Benefit | None) -> Found:
