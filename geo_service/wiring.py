@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, NamedTuple
 
-import structlog
 from paho.mqtt.client import topic_matches_sub
 
 from geo_service import __version__
@@ -39,7 +38,6 @@ from geo_service.storage.worker_counts import WorkerCounts
 from geo_service.wiring_offers import CodedOutputs, LiveCoupons, faring, keeping, rules_of
 from geo_service.wiring_people import border_of, people_roles, webhook_roles
 
-_log = structlog.get_logger(__name__)
 SENSOR_TOPICS = "geo/v1/sensor/+"
 TOPICS = ("geo/v1/ping/+", "owntracks/+/+", "owntracks/+/+/event", SENSOR_TOPICS)
 """What is listened to whatever the site says: a sensor that nobody configured is told of, too."""

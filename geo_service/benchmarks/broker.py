@@ -7,11 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from geo_service.errors import InvalidInputError
-
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_LISTEN = "0A"
-"""TCP_LISTEN in /proc/net/tcp."""
 
 
 @dataclass
@@ -51,31 +47,3 @@ def children(pid: int) -> list[int]:
     """Processes that this one has started and that run."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def resident_bytes(pid: int) -> int:
-    """Memory of a process and of what it started, shared pages counted once per process that has them."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(resident_bytes, children(pid)))
-
-
-def pid_listening_on(port: int) -> int:
-    """The process on this machine that listens on a TCP port.
-
-    Raises:
-        InvalidInputError: there is none, or it is not ours to look at.
-    """
-    inodes = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        for line in table.read_text().splitlines()[1:] if table.exists() else []:
-            fields = line.split()
-            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            files = [str(file.readlink()) for file in (process / "fd").iterdir()]
-        except (PermissionError, FileNotFoundError):
-            continue
-        if inodes.intersection(files):
-            return int(process.name)
-    raise InvalidInputError(f"no process of ours listens on port {port}", field="mqtt")

@@ -121,18 +121,6 @@ class Log(Protocol):
         ...
 
 
-class OutputReader(Protocol):
-    """A named reader of all partitions' outputs, whose position is kept; what it has not passed is not trimmed."""
-
-    def read(self, limit: int, wait_s: float) -> list[tuple[int, EntryId, bytes]]:
-        """The next `(partition, id, outputs of that entry)`, at most `limit` of each partition, in order within one."""
-        ...
-
-    def done(self, positions: Mapping[int, EntryId]) -> None:
-        """Everything up to these positions has had its effect; a reader of this name starts behind them next time."""
-        ...
-
-
 class _Partition:
     """One partition's share; ids stand beside what they name, so that a position is found by bisection."""
 
@@ -265,7 +253,7 @@ class MemoryLog:
 
 
 class MemoryOutputReader:
-    """Reads what was committed to a `MemoryLog`."""
+    """A named reader of all partitions' outputs, whose position is kept; what it has not passed is not trimmed."""
 
     def __init__(self, shares: list[_Partition], name: str) -> None:
         self._shares = shares
@@ -273,7 +261,7 @@ class MemoryOutputReader:
         self._after = [share.readers[name] for share in shares]
 
     def read(self, limit: int, wait_s: float) -> list[tuple[int, EntryId, bytes]]:
-        """The next outputs; like `MemoryLog.read`, without waiting."""
+        """The next `(partition, id, outputs of that entry)`, at most `limit` of each partition; without waiting."""
         del wait_s
         found = []
         for partition, share in enumerate(self._shares):

@@ -29,7 +29,6 @@ Written = tuple[Any, float | None]
 """A GeoJSON geometry object, and `radius_m` for a Point."""
 Read = tuple[Shape, list[Fault]]
 """A shape, and what was repaired on the way."""
-_Lists = list[Any] | tuple[Any, ...]
 _ONE_RING = np.array([0, 1], np.int64)
 _SURE = 1e-6
 """An area, against what it is added up from, of which the sign is beyond doubt."""

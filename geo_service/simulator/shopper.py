@@ -25,8 +25,6 @@ PURPOSES: Final[dict[Purpose, float]] = {
     "pickup": 0.08,
 }
 """What brings people out, and how often."""
-BRISKEST_MPS: Final = 15.0
-"""Nobody moves faster, at whatever pace: the bound on the truth's speed."""
 
 _REST_MINUTES = 25.0
 _OUT_ALREADY = 0.55

@@ -205,13 +205,6 @@ class RedisLog:
         """The reader of this name, behind what it was done with; a new one starts with the oldest output kept."""
         return RedisOutputReader(self._client, self.keys, self.partitions, name)
 
-    def forget_reader(self, name: str) -> None:
-        """Nobody reads under this name any more: outputs need not be kept for it."""
-        with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
-            for partition in range(self.partitions):
-                pipe.hdel(self.keys("readers", partition=partition), name)
-            pipe.execute()
-
     def current(self, name: str) -> bytes | None:
         """The current value of this name."""
         return self.current_values.get(name)

@@ -14,13 +14,14 @@ from geo_service.pings import native, owntracks
 from geo_service.simulator.phone import ACCURACY_M, INDOORS, MOST_METRES_OFF
 from geo_service.simulator.plane import Disc
 from geo_service.simulator.scenario import DAY, DEMO, Pace
-from geo_service.simulator.shopper import BRISKEST_MPS
 from geo_service.simulator.town import Town
 from geo_service.simulator.truth import Truth
 from sensors.config import SensorConfig
 from sensors.formats import decoder
 
 MINUTE_MS = 60_000
+BRISKEST_MPS = 15.0
+"""Nobody moves faster, at whatever pace."""
 
 
 def settle(plan, noon_ms, **options):
