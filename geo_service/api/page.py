@@ -16,7 +16,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-_SCRIPTS = ("dashboard", "cards", "feed", "outlook", "requests", "words")
+_SCRIPTS = ("dashboard", "campaigns", "cards", "feed", "outlook", "pacing", "requests", "words")
 _FILES = {
     "/": ("index.html", "text/html"),
     **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in _SCRIPTS},

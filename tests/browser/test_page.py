@@ -1,5 +1,7 @@
 """The page in a real browser, at the width of a phone."""
 
+import dataclasses
+import itertools
 import json
 import time
 from datetime import UTC, datetime
@@ -10,6 +12,9 @@ import pytest
 
 from geo_service.flow.diary import Diary, day_name
 from geo_service.flow.outlook import Hour, Outlook, outlook_name
+from geo_service.flow.previewing import People, Present, Verdict, Verdicts, decode_question, encode
+from geo_service.offers.facts import Facts
+from geo_service.outputs import Crossing
 from occupancy.estimate import Estimate
 from sensors.instants import instant
 
@@ -19,6 +24,8 @@ STORES = {
     "mill": "Old Mill <img src=x onerror='window.hacked=1'>",
     "quay": "Quay Corner",
 }
+
+numbers = itertools.count()
 
 
 def now() -> str:
@@ -53,7 +60,13 @@ def crossing(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def offer(decision: str, reason: str, **fields: Any) -> dict[str, Any]:
-    said = {"id": "o1", "campaign": "coffee", "device": "phone-1", "store": "harbour", "decision": decision}
+    said = {
+        "id": f"offer-{next(numbers)}",
+        "campaign": "coffee",
+        "device": "phone-1",
+        "store": "harbour",
+        "decision": decision,
+    }
     return {"kind": "offer", **said, "reason": reason, "time": now(), "expires": None, "evidence": {}, **fields}
 
 
@@ -246,3 +259,130 @@ def test_the_screen_of_a_shop_manager(page, serve, fakes, tmp_path):
     fakes.outputs.add(0, 10, crossing(1), offer("sent", "admitted"))
     page.wait("document.getElementById('feed').childElementCount === 2")
     assert "phone-1 came" not in page.ask("document.getElementById('feed').innerText")
+
+
+def pacing(**fields: Any) -> bytes:
+    said = {"store": "harbour", "capacity": 80, "admits": True, "reason": "room for 9 more", "in_flight": 4}
+    figures = {"evidence": {}, "outlook": [], "target_minutes": 5.0, "overshoot_minutes": None}
+    return json.dumps({**said, **figures, "time": now(), "override": None, "overrides": [], **fields}).encode()
+
+
+def decide(page: Any, action: str, ceiling: str = "") -> None:
+    page.ask("document.querySelector('.pacing:not([hidden]) details').open = true")
+    page.ask(f"""(() => {{
+        const form = document.querySelector('.pacing:not([hidden]) form');
+        form.elements.action.value = "{action}";
+        form.elements.action.dispatchEvent(new Event("change"));
+        if ("{ceiling}") form.elements.ceiling.value = "{ceiling}";
+        form.requestSubmit();
+    }})()""")
+
+
+def test_a_manager_sees_why_nobody_is_invited_and_decides(page, serve, fakes, tmp_path):
+    full = "would be 88 \u00b1 21 of 80 people at 17:49"
+    fakes.current.names = {"pacing:harbour": pacing(admits=False, reason=full)}
+    served = serve(fakes)
+    page.size(390, 1400)
+    log_in(page, served.url)
+    page.wait("document.querySelectorAll('.pacing:not([hidden])').length === 1")
+    text = page.ask("document.querySelector('.pacing:not([hidden])').innerText")
+    assert f"Invites nobody: {full}, 4 invited may still come" in text
+    assert "As usual again" not in text
+    fakes.current.names = {
+        "pacing:harbour": pacing(
+            admits=False,
+            reason="paused by ada",
+            override={"action": "pause", "by": "ada", "since": now(), "until": now(), "ceiling": None},
+        )
+    }
+    decide(page, "pause")
+    page.wait("document.querySelector('.pacing').innerText.includes('Paused, decided by ada, until ')")
+    ((topic, said, _),) = fakes.intake.taken
+    assert topic == "http:/v1/stores/harbour/pacing"
+    decided = json.loads(said)
+    assert (decided["action"], decided["by"], decided["ceiling"]) == ("pause", "the-manager", None)
+    assert 3500 < (datetime.fromisoformat(decided["until"]) - datetime.now(UTC)).total_seconds() <= 3601
+    page.screenshot(tmp_path / "pacing-390.png")
+    assert page.ask("document.documentElement.scrollWidth") <= 390
+    page.ask("document.querySelector('.pacing .override button').click()")
+    fakes.current.names = {"pacing:harbour": pacing()}
+    page.wait("document.querySelector('.pacing').innerText.includes('Invites: room for 9 more')")
+    assert json.loads(fakes.intake.taken[1][1])["action"] == "resume"
+    decide(page, "ceiling", "40")
+    page.wait("!document.querySelector('.pacing details').open")
+    assert json.loads(fakes.intake.taken[2][1])["ceiling"] == 40
+    fakes.intake.down = True
+    decide(page, "force")
+    page.wait("document.querySelector('.pacing .error').textContent.startsWith('Not decided: ')")
+
+
+def test_who_may_not_decide_about_pacing_only_reads_it(page, serve, fakes, api):
+    fakes.accounts.people = {("ada", "correct horse"): api.person("staff")}
+    fakes.current.names = {"pacing:harbour": pacing()}
+    served = serve(fakes)
+    page.size(1280, 900)
+    log_in(page, served.url)
+    page.wait("document.querySelectorAll('.pacing:not([hidden])').length === 1")
+    text = page.ask("document.querySelector('.pacing:not([hidden])').innerText")
+    assert text.strip() == "Invites: room for 9 more, 4 invited may still come"
+
+
+class Worker:
+    """Answers previews: three people are there, and one of them would get it."""
+
+    partitions = 1
+
+    def ask(self, partition: int, question: bytes, timeout_s: float) -> bytes:
+        if isinstance(decode_question(question), Present):
+            here = [
+                (msgspec.convert({**crossing(1), "lat": 1, "lon": 1, "logged": now()} | LEFT_OUT, Crossing), Facts())
+            ]
+            return encode(People(here * 3, False, 1_780_740_000_000))
+        told = [
+            ("d1", "sent", "admitted"),
+            ("d2", "withheld", "caps: total is used up"),
+            ("d3", "held_out", "holdout: x"),
+        ]
+        return encode(Verdicts([Verdict(device, "harbour", *said) for device, *said in told], 1_780_740_000_000))
+
+
+LEFT_OUT = {"accuracy_m": 5.0, "confidence": 1.0}
+
+
+def test_a_marketer_sees_how_the_campaigns_fare_and_who_would_get_one(page, serve, fakes, tmp_path, monkeypatch):
+    fakes.catalogue.add("campaign", "tea", name="Tea <b>now</b>", state="paused")
+    fakes.catalogue.add("campaign", "soon", name="Ice", starts="2999-06-01T00:00:00Z")
+    services = fakes.services()
+    monkeypatch.setattr(fakes, "services", lambda: dataclasses.replace(services, questions=Worker()))
+    served = serve(fakes)
+    page.size(1280, 900)
+    log_in(page, served.url)
+    page.wait("document.getElementById('campaigns-summary').textContent === 'Campaigns: 1 running'")
+    told = [offer("sent", "admitted", id=f"o{number}") for number in range(3)]
+    told += [offer("withheld", "caps: total is used up", id=f"w{number}") for number in range(2)]
+    told += [offer("withheld", "audience: in no segment", id="w9"), offer("held_out", "holdout: kept back", id="h1")]
+    fakes.outputs.add(0, 10, *told)
+    redeemed = {"id": "o1", "campaign": "coffee", "device": "d1", "store": "harbour", "change": "redeemed"}
+    redeemed |= {"previous": "issued", "channel": "store", "time": now(), "logged": now()}
+    fakes.outputs.add(0, 11, {"kind": "redemption", **redeemed})
+    page.wait("document.getElementById('campaigns-summary').textContent.endsWith('3 offers sent')")
+    page.ask("document.getElementById('campaigns').open = true")
+    figures = "3 sent \u00b7 1 held out \u00b7 1 redeemed \u00b7 3 withheld (caps 2, not meant 1)"
+    page.wait(f"document.getElementById('campaign-list').innerText.includes('{figures}')")
+    heads = page.ask("[...document.querySelectorAll('.campaign-head')].map((one) => one.innerText.replace('\\n', ' '))")
+    assert heads[0] == "Coffee with your bread running"
+    assert heads[1].startswith("Ice from ")
+    assert heads[2] == "Tea <b>now</b> paused"
+    assert page.ask("document.getElementById('campaigns-since').textContent").startswith("Counted since ")
+    page.ask("document.querySelector('.campaign button').click()")
+    answer = "Of 3 there now: 1 would get it, 1 held out; 1 not (caps 1)."
+    page.wait(f"document.querySelector('.campaign .answer').textContent === '{answer}'")
+    feed = page.ask("document.getElementById('feed').innerText")
+    assert "Held out: Coffee with your bread" in feed
+    assert "Coupon redeemed: Coffee with your bread" in feed
+    page.screenshot(tmp_path / "campaigns-1280.png")
+    page.size(390, 1400)
+    page.wait("innerWidth === 390")
+    assert page.ask("document.documentElement.scrollWidth") <= 390
+    page.screenshot(tmp_path / "campaigns-390.png")
+    assert [said for said in page.complaints if "401" not in said] == []

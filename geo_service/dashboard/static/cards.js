@@ -1,9 +1,10 @@
 // The cards: each store with its number, what stands out, and how its sensors do.
 
 import { drawOutlook } from "/outlook.js";
+import { newPacing } from "/pacing.js";
 import { ALERTS, LEVELS, STATUSES, ago, clock, element, range } from "/words.js";
 
-export function newRow() {
+export function newRow(store) {
   const row = element("li", "card");
   const head = element("div", "store-head");
   head.append(element("h3", "store-name"), element("span", "level"));
@@ -17,7 +18,7 @@ export function newRow() {
   state.append(element("span", "status"), element("span", "age"));
   figures.append(people, state);
   row.append(head, element("ul", "alerts"), bar, figures, element("div", "aside totals"), element("ul", "zones"));
-  row.append(newOutlook(), newSensors());
+  row.append(newOutlook(), newPacing(store), newSensors());
   row.querySelector(".outlook").hidden = true;
   return row;
 }

@@ -1,8 +1,10 @@
 // The page: who is logged in, the stores as they stand, and what happens. Data reaches the document as text only.
 
+import { campaignName, countEvent, drawCampaigns, readCampaigns } from "/campaigns.js";
 import { drawAge, drawStore, newRow } from "/cards.js";
 import { TOLD, drawFeed, tell } from "/feed.js";
 import { refresh, unwatch, watch } from "/outlook.js";
+import { refreshPacing, setRole } from "/pacing.js";
 import { LoggedOut, api, pages } from "/requests.js";
 import { ALERTS, setServerTime } from "/words.js";
 
@@ -12,12 +14,11 @@ const SENSORS_SHOWN = 5_000;
 const SILENCE_MS = 40_000;
 const REDRAW_MS = 250;
 const STATUSES_MS = 60_000;
-const EVENTS = ["occupancy", "alert", "crossing", "offer", "sensor", "rejected", "heartbeat", "lagged", "reset"];
+const EVENTS = ["occupancy", "alert", "crossing", "offer", "redemption", "sensor", "rejected", "heartbeat", "lagged", "reset"];
 
 const byId = (id) => document.getElementById(id);
 const stores = new Map(); // id → {id, name, capacity, now, zones, alerts, sensors, row}
-const campaigns = new Map(); // id → name
-const named = { store: (id) => stores.get(id)?.name ?? id ?? "no store", campaign: (id) => campaigns.get(id) ?? id };
+const named = { store: (id) => stores.get(id)?.name ?? id ?? "no store", campaign: (id) => campaignName(id) ?? id };
 let source = null;
 let lastEventId = "";
 let heardAt = 0;
@@ -33,6 +34,7 @@ async function start() {
   try {
     const person = await api("/v1/session");
     byId("who-name").textContent = person.role ? `${person.name}, ${person.role}` : person.name;
+    setRole(person.role);
     show(true);
     await readCatalogue();
     listen();
@@ -80,8 +82,7 @@ byId("log-out").addEventListener("click", async () => {
 // --- Catalogue
 
 async function readCatalogue() {
-  const [found, offered] = await Promise.all([pages("/v1/stores", STORES_SHOWN), pages("/v1/campaigns", 1000)]);
-  for (const campaign of offered.items) campaigns.set(campaign.id, campaign.name);
+  const [found] = await Promise.all([pages("/v1/stores", STORES_SHOWN), readCampaigns()]);
   const known = new Set(found.items.map((store) => store.id));
   for (const [id, store] of stores) {
     if (known.has(id)) continue;
@@ -102,7 +103,8 @@ async function readCatalogue() {
 }
 
 function newStore(id) {
-  const store = { id, now: null, zones: new Map(), alerts: new Map(), sensors: new Map(), row: newRow() };
+  const store = { id, now: null, zones: new Map(), alerts: new Map(), sensors: new Map() };
+  store.row = newRow(store);
   byId("stores").append(store.row);
   watch(store);
   return store;
@@ -137,7 +139,7 @@ function readCatalogueSoon() {
 
 function listen() {
   source?.close();
-  const query = new URLSearchParams(lastEventId ? { after: lastEventId } : { recent: "40" });
+  const query = new URLSearchParams(lastEventId ? { after: lastEventId } : { recent: "200" });
   if (!byId("more-stores").hidden) query.set("stores", [...stores.keys()].join(","));
   source = new EventSource(`/v1/stream?${query}`);
   heardAt = Date.now();
@@ -163,10 +165,13 @@ function hear(kind, event) {
   const said = JSON.parse(event.data);
   if (kind === "heartbeat") setServerTime(said.time);
   if (kind === "occupancy") return occupancy(said);
+  if (kind === "lagged" || kind === "reset") countEvent(kind, said);
   if (kind === "lagged") return line({ kind: "stream", words: [`${said.dropped} events were skipped`], why: "this connection is slow" });
   if (kind === "reset") return reset();
   if (kind === "alert" && !alert(said)) return; // told before
   if (kind === "sensor") readSensorsSoon();
+  if (!countEvent(kind, said)) return;
+  if (kind === "offer" && !campaignName(said.campaign)) readCatalogueSoon();
   const told = TOLD[kind]?.(said, named);
   if (told) line(told);
 }
@@ -200,7 +205,9 @@ function occupancy(now) {
   else store.zones.set(now.zone, now);
   changed.add(now.store);
   drawSoon();
-  if (!before) refresh();
+  if (before) return;
+  refresh();
+  refreshPacing();
 }
 
 function alert(said) {
@@ -239,6 +246,7 @@ function draw() {
   }
   if (changed.size) sortStores();
   changed = new Set();
+  drawCampaigns();
   drawFeed();
 }
 
@@ -261,6 +269,7 @@ byId("order").addEventListener("change", sortStores);
 setInterval(() => {
   for (const { row, now } of stores.values()) if (now) drawAge(row, now);
   refresh();
+  refreshPacing();
   if (source && Date.now() - heardAt > SILENCE_MS) {
     stale("Nothing is heard; trying again.");
     listen();

@@ -54,8 +54,15 @@ export const TOLD = {
     const isSent = said.decision === "sent";
     const reason = isSent ? "" : said.reason.replaceAll("_", " ");
     const why = [named.store(said.store), said.device ? `to ${said.device}` : "", reason].filter(Boolean).join(" · ");
-    const words = [isSent ? "Offer sent: " : "Offer withheld: ", named.campaign(said.campaign)];
+    const what = { sent: "Offer sent: ", held_out: "Held out: " }[said.decision] ?? "Offer withheld: ";
+    const words = [what, named.campaign(said.campaign)];
     return { kind: "offer", tone: isSent ? "sent" : "withheld", time: said.time, words, why };
+  },
+  redemption(said, named) {
+    const what = { redeemed: "Coupon redeemed: ", rolled_back: "Redemption taken back: " }[said.change] ?? "Coupon made void: ";
+    const tone = said.change === "redeemed" ? "sent" : "withheld";
+    const why = [named.store(said.store), said.device ? `by ${said.device}` : ""].filter(Boolean).join(" · ");
+    return { kind: "offer", tone, time: said.time, words: [what, named.campaign(said.campaign)], why };
   },
   sensor(said, named) {
     const tone = said.state === "live" ? "sent" : "trouble";

@@ -33,6 +33,8 @@ export function unwatch(store) {
   cards.delete(store.row);
 }
 
+export const onScreen = () => [...visible].map((row) => cards.get(row)).filter(Boolean);
+
 let asking = false;
 
 export async function refresh() {
@@ -40,7 +42,7 @@ export async function refresh() {
   asking = true;
   try {
     for (;;) {
-      const store = [...visible].map((row) => cards.get(row)).find((found) => found?.now && Date.now() > (found.askAt ?? 0));
+      const store = onScreen().find((found) => found.now && Date.now() > (found.askAt ?? 0));
       if (!store) return;
       store.askAt = Date.now() + AGAIN_MS; // sooner than usual, should this fail
       const since = new Date(serverNow() - HOURS * HOUR_MS).toISOString();
