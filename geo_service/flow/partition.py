@@ -317,8 +317,6 @@ class Partition:
             self._say([outputs.Rejected(topic=f"{change.kind}/{change.id}", reason=str(error), time=instant(now_ms))])
 
     def _changed(self, change: Change, old: Any, new: Any, now_ms: int) -> None:
-        if change.kind == "product":
-            self.profiles.products_changed()
         match change.kind:
             case "fence":
                 if new is not None:
@@ -332,6 +330,7 @@ class Partition:
             case "sensor":
                 self._say(self.stores.sensor_changed(self._owned(old), self._owned(new), now_ms))
             case "campaign" | "policy" | "product":
+                self.profiles.products_changed()
                 self.offering.changed(new)
 
     def _owned(self, sensor: Any) -> Any:
