@@ -110,7 +110,7 @@ class Organic:
             state.excess[last] += max(1 / (state.days[last] + 2), _EXCESS_PACE) * (seen - state.excess[last])
             self._excess[last] = max(state.excess[last], _LEAST_EXCESS)
         state.begun = half_hour
-        state.forecast = float(self.ahead(minute_of_day - 1)[0][:30].sum()) if self.known(minute_of_day) else 0.0
+        state.forecast = float(self.ahead(minute_of_day)[0][:30].sum()) if self.known(minute_of_day) else 0.0
 
     def end_day(self, weekday: int) -> None:
         """Learn from the day that is over; the one that begins is this weekday (0 = Monday)."""
@@ -155,7 +155,7 @@ class Organic:
         return self._state.days[minute_of_day // 30] > 0
 
     def ahead(self, minute_of_day: int, at_rest: float = 0.0) -> tuple[Floats, Floats]:
-        """People who come by themselves in each of the next 45 minutes, and their relative error by horizon: shape (45,), (6,).
+        """People who come by themselves in each of 45 minutes, this one the first, and their relative error by horizon: shape (45,), (6,).
 
         `at_rest` is how many a minute would keep the store as full as it is: what to expect where nothing else is known.
         """
@@ -168,7 +168,7 @@ class Organic:
             return np.full(LONGEST, lately), error
         long = (max(state.came[1], 0.0) + _PRIOR_PEOPLE[1]) / (state.usual[1] + _PRIOR_PEOPLE[1])
         short = (max(state.came[0], 0.0) + _PRIOR_PEOPLE[0] * long) / (state.usual[0] + _PRIOR_PEOPLE[0])
-        rates = self._minutes[minute_of_day + 1 : minute_of_day + 1 + LONGEST] * self._weekday()
+        rates = self._minutes[minute_of_day : minute_of_day + LONGEST] * self._weekday()
         excess = self._excess[(minute_of_day + _HORIZONS) % 1440 // 30]
         return rates * (long + (short - long) * _FADES), np.sqrt((excess + self._excess[minute_of_day // 30]) / 2)
 
@@ -188,7 +188,7 @@ class Organic:
             right = (after[half_hour] + here) / 2 if after[half_hour] > 0 else here
             piece = np.where(place < 0.5, left + (here - left) * place * 2, here + (right - here) * (place * 2 - 1))
             minutes[half_hour * 30 : half_hour * 30 + 30] = piece * here / piece.mean()
-        self._minutes: Floats = np.concatenate([minutes, minutes[: LONGEST + 1]])
+        self._minutes: Floats = np.concatenate([minutes, minutes[:LONGEST]])
 
     def dump(self) -> Any:
         """Everything, exactly."""

@@ -14,6 +14,8 @@ _PRIOR_PEOPLE: Final = 500.0
 """People that the first assumption is worth."""
 _KEPT_A_DAY: Final = 0.9
 _BOUNDS: Final = (1.0, 3.0)
+_MANY: Final = 20.0
+_LEAST_SHARE: Final = 0.25
 
 
 class Parties(msgspec.Struct):
@@ -35,7 +37,7 @@ class Parties(msgspec.Struct):
         self.count += people
         self.minutes += 1
         if self.minutes == COUNT_MINUTES:
-            if self.last is not None:
+            if self.last is not None and not _opened_or_closed(self.last, self.count):
                 self.squares += (self.count - self.last) ** 2 / 2
                 self.people += (self.count + self.last) / 2
             self.last, self.count, self.minutes = self.count, 0.0, 0
@@ -50,6 +52,11 @@ class Parties(msgspec.Struct):
         found = (self.assumed * _PRIOR_PEOPLE + self.squares) / (_PRIOR_PEOPLE + people)
         self.factor = min(max(found, _BOUNDS[0]), _BOUNDS[1])
         self.people, self.squares = people * _KEPT_A_DAY, self.squares * _KEPT_A_DAY
+
+
+def _opened_or_closed(one: float, other: float) -> bool:
+    """Whether no chance makes two counts differ so much."""
+    return max(one, other) >= _MANY and min(one, other) < _LEAST_SHARE * max(one, other)
 
 
 def parties(assumed: float) -> Parties:

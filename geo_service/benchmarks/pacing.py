@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from geo_service.benchmarks.pacing_floor import Outcome
+from geo_service.benchmarks.pacing_odds import ToldTheOdds
 from geo_service.benchmarks.pacing_ours import Forecasts, Life, live
 from geo_service.benchmarks.pacing_policies import all_knowing, sweep
 from geo_service.simulator.promotion import Setting, make_days
@@ -78,6 +79,7 @@ def run(*, quick: bool, progress: Say | None = None) -> dict[str, object]:
     names = ["base"] if quick else list(SCENARIOS)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         ours: dict[str, Future[list[Life]]] = {}
+        odds = None if quick else pool.submit(_told_the_odds, size)
         simple: dict[str, dict[str, list[Future[list[Figures]]]]] = {}
         for name in names:
             targets = BASE_TARGETS if name == "base" and not quick else (PROMISED,)
@@ -91,6 +93,8 @@ def run(*, quick: bool, progress: Say | None = None) -> dict[str, object]:
             lives = ours[name].result()
             swept = {policy: [future.result() for future in futures] for policy, futures in simple[name].items()}
             done[name] = _scenario(lives, swept, done.get("base"))
+            if name == "base" and odds is not None:
+                done[name] |= _against_the_odds(done[name], _lived(odds.result()))
             say(f"pacing, {name}: {done[name]['visits']}, ours {done[name]['overshoot_min']['ours']} min over")
     return {"days": size.count, "seeds": len(size.seeds), "learned_days": size.learn, "scenarios": done}
 
@@ -100,6 +104,10 @@ def run(*, quick: bool, progress: Say | None = None) -> dict[str, object]:
 
 def _ours(name: str, seeds: tuple[int, ...], targets: tuple[float, ...], size: Size) -> list[Life]:
     return live(SCENARIOS[name], seeds, targets, learn=size.learn, count=size.count)
+
+
+def _told_the_odds(size: Size) -> list[Life]:
+    return live(BASE, size.seeds, (PROMISED,), learn=size.learn, count=size.count, policy=ToldTheOdds)
 
 
 def _swept(name: str, policy: str, seed: int, size: Size) -> list[Figures]:
@@ -172,6 +180,16 @@ def _scenario(lives: list[Life], swept: dict[str, list[list[Figures]]], base: di
         "frontier": {
             policy: [[round(over, 2), round(many, 1)] for over, many in points] for policy, points in frontiers.items()
         },
+    }
+
+
+def _against_the_odds(base: dict[str, Any], told: Figures) -> dict[str, Any]:
+    """Beside one who is told the odds (`pacing_odds.py`): what is left to be learned, and what is chance."""
+    visits = _at_equal(base["compared_at_min"], told, base["frontier"]["ours"], base)
+    return {
+        "told_the_odds": {"visits": round(visits, 1), "overshoot_min": round(told.over_minutes, 2)},
+        "of_told_the_odds": round(base["visits"]["ours"] / visits, 4),
+        "told_the_odds_of_oracle": round(visits / base["visits"]["oracle"], 4),
     }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,7 +37,7 @@ class Ours:
     """One pacer a row of the floor, all on the same day of their lives."""
 
     def __init__(self, setting: Setting, targets: list[float]) -> None:
-        self.pacers = [
+        self.pacers: Sequence[Pacer] = [
             Pacer(setting.capacity, target_minutes=target, conversion=setting.assumed_conversion) for target in targets
         ]
         self.forecasts = [Forecasts() for _ in targets]
@@ -57,7 +57,7 @@ class Ours:
         self._dice = np.random.default_rng([days.seed, 13])
         self._arriving = [defaultdict(list) for _ in self.pacers]
         self._leaving = [defaultdict(list) for _ in self.pacers]
-        outcome = Floor(days).run(self)
+        outcome = self._floor(days).run(self)
         closed_ms = self._opens_ms + MINUTES * MINUTE_MS
         for row, pacer in enumerate(self.pacers):
             for minute, stays in sorted(self._leaving[row].items()):
@@ -66,6 +66,10 @@ class Ours:
                     pacer.visited(closed_ms, entered_ms, (closed_ms - entered_ms) / MINUTE_MS)
             pacer.occupied(closed_ms, 0.1, 0.1, "live")
         return outcome
+
+    def _floor(self, days: Days) -> Floor:
+        """Where the day is lived."""
+        return Floor(days)
 
     # --- as a policy of the floor ------------------------------------------------------------------------------------
 
@@ -144,10 +148,18 @@ class Life:
         self.wrongly.append(day.wrongly_denied())
 
 
-def live(setting: Setting, seeds: Sequence[int], targets: Sequence[float], *, learn: int, count: int) -> list[Life]:
+def live(
+    setting: Setting,
+    seeds: Sequence[int],
+    targets: Sequence[float],
+    *,
+    learn: int,
+    count: int,
+    policy: Callable[[Setting, list[float]], Ours] = Ours,
+) -> list[Life]:
     """A pacer for each target and seed, in that order: `learn` days that are not reported, then `count` that are."""
     rows = [(target, seed) for target in targets for seed in seeds]
-    ours = Ours(setting, [target for target, _ in rows])
+    ours = policy(setting, [target for target, _ in rows])
     lives = [Life(target, seed, told) for (target, seed), told in zip(rows, ours.forecasts, strict=True)]
     for day in range(learn + count):
         made = {seed: make_days(setting, seed, day, 1) for seed in seeds}

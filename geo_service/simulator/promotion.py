@@ -19,7 +19,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _PARTIES: Final = ((1, 0.62), (2, 0.27), (3, 0.07), (4, 0.04))
-_DWELL_SIGMA: Final = 0.7
+PARTIES: Final = sum(size * size * share for size, share in _PARTIES) / sum(size * share for size, share in _PARTIES)
+"""Variance of a number of arrivals over its mean."""
+DWELL_SIGMA: Final = 0.7
 _DELAY_SIGMA: Final = 0.45
 _SEEN: Final = 0.95
 """Share of crossings that the doors notice."""
@@ -48,6 +50,11 @@ class Setting:
     outage: bool = False
     """The sensors are silent for 30 minutes a day."""
 
+    @property
+    def median_stay(self) -> float:
+        """Minutes."""
+        return float(self.dwell * np.exp(-(DWELL_SIGMA**2) / 2))
+
     def changed(self, **changes: float | bool) -> "Setting":
         """The same but for these."""
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -63,6 +70,8 @@ class Days:
     """Shape (days, 720): people who come by themselves, and the same when they leave."""
     usual: Floats
     """Shape (720,): people a minute who come by themselves on an average day."""
+    rates: Floats
+    """Shape (days, 720): the same of this very day; who really comes is chance."""
     passing: Ints
     come: NDArray[np.bool_]
     delay: NDArray[np.int16]
@@ -91,6 +100,7 @@ def make_days(setting: Setting, seed: int, first: int, count: int) -> Days:
         np.stack([day.ins for day in made]),
         np.stack([day.outs for day in made]),
         _shape(setting, 0.0, 1.0) / setting.dwell,
+        np.stack([day.rates for day in made]),
         np.stack([day.passing for day in made]),
         padded([day.come for day in made], np.bool_),
         padded([day.delay for day in made], np.int16),
@@ -110,7 +120,7 @@ def side_by_side(several: list[Days]) -> Days:
             blocks = [np.pad(block, ((0, 0), (0, 0), (0, most - block.shape[2]))) for block in blocks]
         return np.concatenate(blocks)
 
-    names = ("ins", "outs", "passing", "come", "delay", "stay", "outage")
+    names = ("ins", "outs", "rates", "passing", "come", "delay", "stay", "outage")
     first = several[0]
     return Days(first.setting, usual=first.usual, seed=first.seed, **{name: joined(name) for name in names})
 
@@ -118,6 +128,7 @@ def side_by_side(several: list[Days]) -> Days:
 class _Day(NamedTuple):
     """One day; `come`, `delay` and `stay` have an element for each shopper, in the order in which they pass."""
 
+    rates: Floats
     ins: NDArray[Any]
     outs: NDArray[Any]
     passing: NDArray[Any]
@@ -143,6 +154,7 @@ def _day(setting: Setting, random: np.random.Generator) -> _Day:
     delay = np.clip(np.rint(setting.eta * delay), 1, 300).astype(np.int64)
     closes = MINUTES - random.integers(1, 12, total) - np.repeat(np.arange(MINUTES), passing) - delay
     return _Day(
+        rates,
         np.bincount(comes, minlength=MINUTES),
         np.bincount(leaves[leaves < MINUTES], minlength=MINUTES),
         passing,
@@ -155,8 +167,9 @@ def _day(setting: Setting, random: np.random.Generator) -> _Day:
 
 def _stays(setting: Setting, random: np.random.Generator, people: int) -> Ints:
     """Minutes, at least 1."""
-    median = setting.dwell * np.exp(-(_DWELL_SIGMA**2) / 2)
-    stays: Ints = np.maximum(np.rint(median * np.exp(random.normal(0, _DWELL_SIGMA, people))), 1).astype(np.int64)
+    stays: Ints = np.maximum(np.rint(setting.median_stay * np.exp(random.normal(0, DWELL_SIGMA, people))), 1).astype(
+        np.int64
+    )
     return stays
 
 

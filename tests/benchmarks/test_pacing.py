@@ -8,10 +8,12 @@ import pytest
 
 from geo_service.benchmarks import pacing, pacing_picture
 from geo_service.benchmarks.pacing_floor import Floor
+from geo_service.benchmarks.pacing_odds import ToldTheOdds
 from geo_service.benchmarks.pacing_ours import MONDAY_MS, Forecasts, live
 from geo_service.benchmarks.pacing_policies import SETTINGS, Fixed, all_knowing, sweep
-from geo_service.simulator.promotion import MINUTES, Setting, make_days, side_by_side
+from geo_service.simulator.promotion import DWELL_SIGMA, MINUTES, Setting, make_days, side_by_side
 from occupancy.pacing import Pacer
+from occupancy.pacing_stays import HORIZONS, _survival
 
 SMALL = Setting(capacity=30)
 
@@ -96,6 +98,25 @@ def test_the_real_pacer_lives_through_the_days_and_is_the_same_every_time():
     assert [dataclasses.asdict(life) for life in one] == [dataclasses.asdict(life) for life in other]
     assert all(life.visits[0] > 0 for life in one)
     assert {len(life.z) for life in one} == {1}
+
+
+def test_who_is_told_the_odds_forecasts_this_days_rates_and_how_many_are_really_inside(days):
+    seen = []
+
+    class Watched(ToldTheOdds):
+        def invited(self, minute, people, floor):
+            super().invited(minute, people, floor)
+            if minute == 300:
+                seen.extend((pacer._foreseen(), floor.now[row]) for row, pacer in enumerate(self.pacers))
+
+    Watched(SMALL, [5.0] * 3).live(0, days, listen=False)
+    for day, (forecast, inside) in enumerate(seen):
+        stayers, arrivals, _, _ = (part[-1] for part in forecast.parts)
+        survival = _survival(SMALL.median_stay, DWELL_SIGMA)
+        minutes = HORIZONS[-1]
+        assert stayers == pytest.approx(inside * forecast.kept[-1])
+        assert arrivals == pytest.approx(days.rates[day, 300 : 300 + minutes] @ survival[minutes - 1 :: -1])
+        assert forecast.conversion == SMALL.conversion
 
 
 def test_the_room_taken_at_once_is_what_asking_one_by_one_admits():

@@ -2,11 +2,14 @@
 
 import math
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occupancy.pacing import BLIND_MS, MINUTE_MS, SLACK_MS, Pacer
+from occupancy.pacing_parties import COUNT_MINUTES, parties
 from occupancy.pacing_stays import HORIZONS
 from occupancy.pacing_words import Commitment, Override
 
@@ -228,6 +231,75 @@ def test_z_rises_after_days_with_too_much_overshoot_and_falls_after_days_with_le
         zs[minutes] = made.target.z
     assert zs[0] < zs[5] < zs[30]
     assert zs[5] == pytest.approx(2.0, abs=0.3)
+
+
+def test_who_was_invited_and_comes_while_the_sensors_are_silent_counts_as_overshoot():
+    made = pacer(80)
+    for number in range(100):
+        made.sent(T0, f"o{number}", WALK_S)
+        if number < 60:
+            made.came(T0 + 5 * MINUTE_MS, f"o{number}")
+    made.occupied(T0 + 5 * MINUTE_MS, 135, 9.0, "blind")
+    made.occupied(T0 + 15 * MINUTE_MS, 60, 4.0, "live")
+    assert made.target.today == pytest.approx(10, abs=0.5)
+
+
+def test_how_large_groups_are_is_learned_from_the_doors_and_widens_what_is_expected():
+    sigmas = {}
+    for size in (1, 4):
+        made = Pacer(1000)
+        random = np.random.default_rng(5)
+        for day in range(4):
+            for minute in range(600):
+                at_ms = T0 + day * 86_400_000 + minute * MINUTE_MS
+                made.counted(at_ms, size * random.poisson(8 / size), size * random.poisson(8 / size))
+                made.occupied(at_ms, 200, 1.0, "live")
+        made.advance(T0 + 4 * 86_400_000 + 60 * MINUTE_MS)
+        made.occupied(made._state.now_ms, 200, 1.0, "live")
+        factors = made._organic.groups, made._stays.parties
+        assert factors == (pytest.approx(min(size, 3), rel=0.15), pytest.approx(min(size, 3), rel=0.15))
+        sigmas[size] = made.outlook(made._state.now_ms)[2][2]
+    assert sigmas[4] > 1.2 * sigmas[1]
+
+
+def test_counts_before_and_after_a_silence_are_not_compared():
+    parties_ = parties(1.5)
+    for _ in range(3 * COUNT_MINUTES):
+        parties_.minute(2.0)
+    parties_.unheard()
+    for _ in range(3 * COUNT_MINUTES):
+        parties_.minute(50.0)
+    assert parties_.squares == 0
+    assert parties_.people == pytest.approx(2 * (2 + 50) * COUNT_MINUTES)
+
+
+def test_a_change_within_a_minute_is_taken_in_as_a_forecast_anew_would():
+    made, other = pacer(50), pacer(50)
+    for one in (made, other):
+        for minute in range(30 * 60):
+            one.counted(T0 + minute * MINUTE_MS, 2, 2)
+            one.occupied(T0 + minute * MINUTE_MS, 50, 4.0, "live")
+        one.sent(T0 + 30 * 60 * MINUTE_MS, "o", WALK_S)
+    at_ms = T0 + 30 * 60 * MINUTE_MS + 1000
+    made.verdict(at_ms, WALK_S)
+    for one in (made, other):
+        one.occupied(at_ms + 1000, 71, 9.0, "degraded")
+    assert made._state.forecast is not None
+    for one, fresh in zip(made.outlook(at_ms + 1000), other.outlook(at_ms + 1000), strict=True):
+        assert one == pytest.approx(fresh)
+
+
+def test_a_dump_from_before_groups_were_learned_is_read():
+    made = pacer(50)
+    made.verdict(T0, WALK_S)
+    _, assumed, state, stays, organic, invited = msgspec.msgpack.decode(made.dump())
+    for known, news in ((state["forecast"], ("kept", "variance", "parties", "at_rest")), (stays, ("parties",))):
+        for name in news:
+            del known[name]
+    for name in ("groups", "newest"):
+        del organic[name]
+    old = Pacer.load(msgspec.msgpack.encode((1, assumed, state, stays, organic, invited)))
+    assert old.verdict(T0, WALK_S) == pacer(50).verdict(T0, WALK_S)
 
 
 def test_overshoot_that_nobody_was_invited_to_is_not_held_against_pacing():
