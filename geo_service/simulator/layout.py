@@ -307,6 +307,7 @@ CAMPAIGNS: list[dict[str, Any]] = [
         "priority": 5,
         "holdout": 0.1,
         "expires_s": 1800,
+        "when_full": {"wait_s": 900},
     },
     {
         "id": "tidewick-basket",
@@ -356,6 +357,7 @@ CAMPAIGNS: list[dict[str, Any]] = [
         "priority": 2,
         "holdout": 0.1,
         "expires_s": 14400,
+        "when_full": {"redirect_m": 600, "wait_s": 900},
     },
     {
         "id": "nightjar-hello",
