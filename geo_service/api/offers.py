@@ -13,7 +13,9 @@ from geo_service.api.access import Asked, Requires, asker, require_store
 from geo_service.api.problems import ProblemError, forbidden, not_found
 from geo_service.api.services import Services
 from geo_service.api.webhooks import may_see
+from geo_service.catalogue.documents import Campaign
 from geo_service.catalogue.site import decode_document
+from geo_service.errors import InvalidInputError
 from geo_service.flow.intake import partition_of
 from geo_service.flow.previewing import (
     Follow,
@@ -29,6 +31,7 @@ from geo_service.flow.previewing import (
     encode,
 )
 from geo_service.ids import is_id
+from geo_service.offers.campaigns import concerns
 from geo_service.offers.decide import QUESTIONS
 from geo_service.offers.redirect import MOST_STORES, moment_of
 from geo_service.principals import Action, Principal
@@ -151,7 +154,10 @@ async def post_preview(
     document = await asyncio.to_thread(services.catalogue.get, "campaign", key) if is_id(key) else None
     if document is None:
         raise not_found("campaign", key)
-    stores = _stores_of(principal, asking, decode_document("campaign", document).stores)
+    campaign = decode_document("campaign", document)
+    stores = _stores_of(principal, asking, campaign.stores)
+    for store in asking.stores or ():
+        await asyncio.to_thread(_require_part, services, campaign, store)
     people = await _gather(
         services, [(n, Present(key, stores, asking.limit)) for n in range(services.questions.partitions)]
     )
@@ -190,6 +196,15 @@ async def _sent_on(services: Services, partitions: int, key: str, verdicts: list
         )
         for place, verdict in enumerate(verdicts)
     ]
+
+
+def _require_part(services: Services, campaign: Campaign, key: str) -> None:
+    """A store that is none, or takes no part in the campaign, would be answered with nobody, and nobody would know why."""
+    document = services.catalogue.get("store", key) if is_id(key) else None
+    if document is None:
+        raise InvalidInputError(f"there is no store {key[:64]!r}", field="stores")
+    if not concerns(campaign, decode_document("store", document)):
+        raise InvalidInputError(f"{key!r} is none of the campaign's", field="stores")
 
 
 def _stores_of(principal: Principal, asking: Asking, of_campaign: list[str]) -> list[str] | None:

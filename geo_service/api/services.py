@@ -225,7 +225,7 @@ class RecentOffers(Protocol):
         """One offer by its id."""
         ...
 
-    def fared(self, fates: Mapping[str, Literal["pulled"]], at_ms: int) -> None:
+    def fared(self, fates: Mapping[str, Literal["pulled"]], at_ms: int) -> object:
         """Note that a phone has asked for these."""
         ...
 

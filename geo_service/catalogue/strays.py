@@ -6,7 +6,7 @@ only what is nearly the name of another, since they often come out of other syst
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -34,16 +34,22 @@ def strays(item: Any, type_: type[Document]) -> Iterator[str]:
         yield from _strays(item, _info(type_), "", strict=strict)
 
 
-def misspelt(name: str, known: list[str], place: str, *, strict: bool) -> str | None:
+def misspelt(name: str, known: tuple[str, ...], place: str, *, strict: bool) -> str | None:
     """What to say of a field that is none of those known; None where it may well have been meant."""
+    hint = _hint(name[:64], known, strict=strict)
+    return None if hint is None else f"{place}{name[:64]}: is unknown and ignored{hint}"
+
+
+@lru_cache(4096)
+def _hint(name: str, known: tuple[str, ...], *, strict: bool) -> str | None:
+    """Comparing names is slow, and a column that is unknown is so in each of thousands of rows."""
     if name.startswith(_MARKED):
         return None
     meant = get_close_matches(name.lower(), known, 1, _CLOSE)
     if not meant and not strict:
         return None
     others = f"; there are {', '.join(known)}" if len(known) <= _FEW else ""
-    hint = f"; is {meant[0]} meant?" if meant else others
-    return f"{place}{name[:64]}: is unknown and ignored{hint}"
+    return f"; is {meant[0]} meant?" if meant else others
 
 
 @cache
@@ -59,7 +65,7 @@ def _strays(item: Mapping[str, Any], info: inspect.StructType, place: str, *, st
     for name, value in item.items():
         if name in fields:
             yield from _inside(value, fields[name], f"{place}{name}", strict=strict)
-        elif (said := misspelt(name, list(fields), place, strict=strict)) is not None:
+        elif (said := misspelt(name, tuple(fields), place, strict=strict)) is not None:
             yield said
 
 
@@ -78,7 +84,7 @@ def _inside(value: Any, type_: inspect.Type, place: str, *, strict: bool) -> Ite
 def strays_of_struct(item: Mapping[str, Any], type_: type[msgspec.Struct], place: str) -> Iterator[str]:
     """The same of a part that a campaign's document leaves open, such as its benefit."""
     tag = type_.__struct_config__.tag_field
-    known = [*([tag] if tag else []), *(field.encode_name for field in msgspec.structs.fields(type_))]
+    known = (*((tag,) if tag else ()), *(field.encode_name for field in msgspec.structs.fields(type_)))
     for name in item:
         said = None if name in known else misspelt(name, known, place, strict=True)
         if said is not None:
