@@ -6,6 +6,7 @@ import time
 import httpx
 import pytest
 
+from geo_service.catalogue.documents import WhenFull
 from geo_service.embedded.servers import find_mosquitto, start_servers
 from geo_service.storage.keys import Keys
 
@@ -48,6 +49,10 @@ def town(town_of):
     town.site.campaign["bread"] = type(campaign)(
         id="bread", name="Bread", holdout=0, trigger=campaign.trigger, caps=caps
     )
+    in_corner = type(campaign.trigger)(role="zone")
+    town.site.campaign["cake"] = type(campaign)(
+        id="cake", name="Cake", holdout=0, trigger=in_corner, when_full=WhenFull(redirect_m=10_000, wait_s=3600)
+    )
     return town
 
 
@@ -78,6 +83,7 @@ def test_afterwards_the_id_stands_in_no_key_and_in_no_file(
             live(service, town, person)
         heard = service.listen("geo/v1/store/north/crossing")
         until(lambda: all(told(service, person) for person in (ERASED, OTHER)))
+        have_wait(service, town, until, ERASED, OTHER)
 
         export = service.get(f"/v1/people/{ERASED}/export").json()
         assert_all_is_told(export, service)
@@ -138,6 +144,27 @@ def live(service, town, person):
     assert pinged.json() == {"accepted": 1, "rejected": []}
     service.post("/v1/pings", {"lat": 200}, **token)
     phone.publish(f"geo/v1/ping/{person}", {"lat": "bad"})
+
+
+def have_wait(service, town, until, *people):
+    """Nobody is invited to either store, so whoever comes into the corner of one waits there."""
+    for store in town.stores:
+        assert service.post(f"/v1/stores/{store}/pacing", {"action": "pause"}).status_code == 202
+    lat, lon = town.place("north")
+    corner = {"geometry": {"type": "Point", "coordinates": [lon, lat]}, "radius_m": 60}
+    assert service.put("/v1/fences/north.corner", corner | {"store": "north", "role": "zone"}).status_code in {200, 201}
+    phone = service.listen()
+
+    def wait():
+        for person in people:
+            phone.publish(f"geo/v1/ping/{person}", town.ping("north", 20))
+        time.sleep(0.5)
+        kept = [service.get(f"/v1/people/{person}/export").json()["kept"] for person in people]
+        return all(
+            any(each["part"] == "offering.waiting.waiters" for each in of_one.get("checkpoint", ())) for of_one in kept
+        )
+
+    until(wait)
 
 
 def told(service, person):
