@@ -2,6 +2,7 @@
 
 import dataclasses
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from geo_service.benchmarks import pacing, pacing_picture
 from geo_service.benchmarks.pacing_floor import Floor
 from geo_service.benchmarks.pacing_odds import ToldTheOdds
-from geo_service.benchmarks.pacing_ours import MONDAY_MS, Forecasts, live
+from geo_service.benchmarks.pacing_ours import MONDAY_MS, Forecasts, Ours, live
 from geo_service.benchmarks.pacing_policies import SETTINGS, Fixed, all_knowing, sweep
 from geo_service.simulator.promotion import DWELL_SIGMA, MINUTES, Setting, make_days, side_by_side
 from occupancy.pacing import Pacer
@@ -117,6 +118,35 @@ def test_who_is_told_the_odds_forecasts_this_days_rates_and_how_many_are_really_
         assert stayers == pytest.approx(inside * forecast.kept[-1])
         assert arrivals == pytest.approx(days.rates[day, 300 : 300 + minutes] @ survival[minutes - 1 :: -1])
         assert forecast.conversion == SMALL.conversion
+
+
+def test_the_decision_that_the_page_reads_slowly_is_what_the_program_says():
+    page = (Path(__file__).resolve().parents[2] / "docs/pacing.md").read_text()
+    asked_at, seed, verdicts = 506, 114, {}
+
+    class Asked(Ours):
+        def quota(self, seen):
+            quota = super().quota(seen)
+            if seen.minute == asked_at:
+                verdicts[self._opens_ms] = self.pacers[0].preview(self._opens_ms + asked_at * 60_000, 600.0)
+            return quota
+
+    ours = Asked(Setting(), [5.0])
+    for day in range(5):
+        outcome = ours.live(day, make_days(Setting(), seed, day, 1), listen=False)
+    verdict = list(verdicts.values())[-1]
+    told = verdict.evidence
+    assert not verdict.admit
+    assert f"> {verdict.reason}\n" in page
+    assert f"| `now` {told.now:.0f} ± {told.sigma_now:.0f} |" in page
+    for name in ("minutes", "stayers", "arrivals", "invited"):
+        assert f"| `{name}` {getattr(told, name):.0f} |" in page
+    assert f"| `mean` {told.mean:.0f}, `sigma` {told.sigma:.0f} |" in page
+    assert f"| `p_over` {told.p_over:.0%}".replace("%", " %") in page
+    assert f"| `z` {told.z:.2f} |" in page
+    after = outcome.inside[0, asked_at : asked_at + 50]
+    assert f"held {after.max()}." in page
+    assert after.argmax() == 42
 
 
 def test_the_room_taken_at_once_is_what_asking_one_by_one_admits():
