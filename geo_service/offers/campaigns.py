@@ -96,7 +96,7 @@ class StoreRules:
         return self._claimed[2]
 
     def _claims(self, policy: Policy, device: str, now_ms: int) -> list[Claim]:
-        caps, name, claims = policy.caps, f"policy:{policy.id}:{device}", []
+        caps, name, claims = policy.caps, f"policy:{policy.id}/{device}", []
         if caps.per_device_day is not None:
             counter = f"{name}:{self.day(now_ms)}:policy.per_device_day"
             claims.append(Claim(counter, 1, caps.per_device_day, _TWO_DAYS_MS))
@@ -175,17 +175,20 @@ class Placement:
         return None
 
     def claims(self, device: str, now_ms: int) -> list[Claim]:
-        """What one offer takes of the caps; each counter's last part names the cap."""
+        """What one offer takes of the caps; each counter's last part names the cap.
+
+        Before a device stands a `/`, which no id has, so that an erasure can tell whose a counter is.
+        """
         campaign, name = self.campaign, self._name
         caps, claims = campaign.caps, self._fixed.copy()
         if caps.per_device is not None:
-            claims.append(Claim(f"{name}:device:{device}:per_device", 1, caps.per_device))
+            claims.append(Claim(f"{name}/{device}:per_device", 1, caps.per_device))
         if self._gap_ms:
-            claims.append(Claim(f"{name}:gap:{device}:min_gap_s", 1, 1, self._gap_ms))
+            claims.append(Claim(f"{name}:gap/{device}:min_gap_s", 1, 1, self._gap_ms))
         if caps.per_day is not None:
             claims.append(Claim(f"{name}:{self._rules.day(now_ms)}:per_day", 1, caps.per_day, _TWO_DAYS_MS))
         if campaign.exclusive is not None:
-            claims.append(Claim(f"exclusive:{campaign.exclusive}:{device}:exclusive", 1, 1, self._good_ms))
+            claims.append(Claim(f"exclusive:{campaign.exclusive}/{device}:exclusive", 1, 1, self._good_ms))
         claims += self._rules.claims(device, now_ms)
         return claims
 

@@ -7,20 +7,35 @@ import numpy as np
 
 from geo_service.geofences.devices import NEVER, Devices
 from geo_service.geofences.stays import OUT, Stays, SteadyStays
-from geo_service.people.traces import Trace
+from geo_service.people.traces import Trace, plain
 from sensors.instants import instant
+
+_ABOUT_NOBODY = ("version", "now_ms", "rules", "site", "stores", "pacers", "handed")
+_OFFERS_ABOUT_NOBODY = ("acceptance", "open", "over", "redeemed")
+"""Campaigns, and offers by their ids, with fingerprints of those whom they went to."""
 
 
 def kept_in_state(state: bytes, trace: Trace) -> list[dict[str, Any]]:
     """Every part of a partition's checkpoint that is about the person; [] where there is none.
 
-    Presence keeps columns, so what it holds of a device is gathered here; everything else is found by its mention.
+    Presence keeps columns, so what it holds of a device is gathered here. What is kept by device is looked up; parts that
+    name stores, fences and campaigns are about nobody, whatever those are called. Everything else is found by its mention.
     """
     if not trace.may_be_in(state):
         return []
     whole = msgspec.msgpack.decode(state)
-    packed = whole.get("devices", {}).pop("presence", None)
-    found = [{"part": path, "holds": value} for path, value in trace.excerpts(whole)]
+    for part in _ABOUT_NOBODY:
+        whole.pop(part, None)
+    for part in _OFFERS_ABOUT_NOBODY:
+        whole.get("offering", {}).pop(part, None)
+    devices = whole.pop("devices", {})
+    packed = devices.pop("presence", None)
+    by_device = {f"devices.{part}": kept for part, kept in devices.items()}
+    by_device["profiles.of"] = whole.pop("profiles", {}).get("of", {})
+    found = [
+        {"part": part, "holds": plain(kept[trace.person])} for part, kept in by_device.items() if trace.person in kept
+    ]
+    found += [{"part": path, "holds": value} for path, value in trace.excerpts(whole)]
     if packed is not None:
         presence = msgspec.msgpack.decode(packed)
         if (position := _position(presence, trace.person)) is not None:

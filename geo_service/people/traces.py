@@ -1,7 +1,8 @@
 """Traces of a person: where an id stands in what is kept, whatever form that has.
 
-A short id may be a word like any other (`near`), so it counts only where an id can stand: fields such as `kind` or `store`
-never name a person. Topics and queries write an id in other ways; those count too.
+A device may be called as anything else is (`near`, `store`, or as a store), and what is kept of others must stay. So an id counts
+only where one can stand: our own fields are known, and but for a few none of them names a person, nor is one. Topics and
+queries write an id in other ways; those count too. A field that is not known here counts.
 """
 
 import re
@@ -14,33 +15,30 @@ from geo_service.people.border import spellings
 
 NAMES_NOBODY = frozenset(
     (
-        "campaign",
-        "category",
-        "change",
-        "channel",
-        "currency",
-        "decision",
-        "fence",
-        "format",
-        "id",
-        "kind",
-        "level",
-        "name",
-        "previous",
-        "reason",
-        "role",
-        "sku",
-        "state",
-        "status",
-        "store",
-        "timezone",
-        "title",
-        "type",
-        "zone",
+        "a", "accepted", "accuracy_m", "action", "actions", "admitted", "affinities", "affinity", "agrees", "alert",
+        "altitude_m", "amount", "analytics", "at", "at_ms", "attempts", "battery", "before", "benefit", "binding",
+        "body", "by", "campaign", "capacity", "catalogue", "category", "ceiling", "change", "changes", "channel",
+        "code", "comfort", "confidence", "confirmed", "consents", "conversion", "count", "crossing", "crossings",
+        "currency", "d", "decision", "detail", "document", "duration_s", "elsewhere", "entered", "entry", "error",
+        "evidence", "exclusive", "expires", "expires_ms", "facts", "fate", "fate_ms", "fence", "format", "from_ms",
+        "heading_deg", "high", "i", "id", "in_flight", "in_total", "ins", "invited", "issued_ms", "k", "key", "kind",
+        "language", "last_visit_here_ms", "last_visit_ms", "lat", "left", "legal", "level", "line", "location", "lock",
+        "logged", "lon", "low", "margin", "mean", "minutes", "mock", "name", "now", "o", "offer", "offers", "order",
+        "out_total", "outs", "p_over", "pacing", "parts", "previous", "pulled_ms", "purposes", "pursuits", "quantity",
+        "query", "r", "rate", "readings", "received_ms", "redeemed", "refusals", "refused", "retained", "role", "room",
+        "segments", "sensor", "seq", "sigma", "since", "since_ms", "sku", "source", "state", "status", "store",
+        "stores", "t", "tamper", "text", "time", "time_ms", "timezone", "title", "to_ms", "tried", "trigger", "type",
+        "until", "until_ms", "uptime_s", "value", "verdict", "version", "visit", "visits", "visits_here", "waits",
+        "whole_sensor", "worth", "z", "zone",
     )
-)
-"""Fields of ours whose value is somebody else's id, or a word."""
-_RESERVED = frozenset(("device", "gap", "store", "total", "budget", "cap", "coupon", "policy", "exclusive", "pacing"))
+)  # fmt: skip
+"""Fields of ours: none is a person, and what stands in one is none either, but for what stands in fields within it."""
+_NAMES_SOMEBODY = frozenset(("device", "devices", "person", "topic"))
+"""Fields of ours that do name people; they are no person's name themselves."""
+_QUOTING = frozenset(("reason",))
+"""Fields of sentences, which may quote an id."""
+_CAPS = re.compile(r"per_device|min_gap_s|exclusive|[^:/]*:policy\.per_device_day|gap:policy\.min_gap_s")
+"""What follows a device in a counter of `offers/campaigns.py`."""
 _BAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 _UNREADABLE = object()
 
@@ -74,11 +72,13 @@ class Trace:
     def is_in_value(self, value: Any, field: Any = None) -> bool:
         """The same of a decoded value."""
         if isinstance(value, str):
+            if field in _QUOTING:
+                return f"'{self.person}'" in value
             return field not in NAMES_NOBODY and self.is_in_text(value)
         if isinstance(value, bytes):
-            return self.is_in(value)
+            return self.is_in(value) and not (field in NAMES_NOBODY and value in self._bytes)
         if isinstance(value, dict):
-            return any(key in self.spellings or self.is_in_value(each, key) for key, each in value.items())
+            return any(self._is_key(key) or self.is_in_value(each, key) for key, each in value.items())
         return isinstance(value, list | tuple) and any(self.is_in_value(each, field) for each in value)
 
     def is_in_text(self, text: str) -> bool:
@@ -87,19 +87,14 @@ class Trace:
             return True
         return "\n" in text and self.person in text.split("\n")
 
-    def is_in_name(self, name: str) -> bool:
-        """Whether a key, field or counter is the person's: `word:…:id` or `word:…:id:…`, but not as what stands first after
-        the word, which is a campaign's, store's or policy's own id, where more follows.
-        """
-        if name in self.spellings or self.is_in_text(name):
-            return True
-        if self.person in _RESERVED:
-            return False
-        word, _, rest = name.partition(":")
-        if not word or rest == self.person:
-            return rest == self.person
-        rest = rest.removeprefix(f"{self.person}:")
-        return f":{self.person}:" in f":{rest}:"
+    def _is_key(self, key: Any) -> bool:
+        return key == self.person and key not in NAMES_NOBODY and key not in _NAMES_SOMEBODY
+
+    def is_counter(self, name: str) -> bool:
+        """Whether a counter of the ledger is the person's: `…/{device}:{cap}`."""
+        tail = name.rpartition("/")[2] if "/" in name else ""
+        mine = f"{self.person}:"
+        return tail.startswith(mine) and _CAPS.fullmatch(tail, len(mine)) is not None
 
     def without(self, lines: bytes) -> bytes:
         """Lines of JSON without those that mention the person."""
@@ -117,12 +112,13 @@ class Trace:
                 yield path, plain(value)
                 return
             for key, each in value.items():
-                if key in self.spellings:
+                if self._is_key(key):
                     yield path, plain(each)
                 else:
                     yield from self.excerpts(each, f"{path}.{key}" if path else str(key))
         elif isinstance(value, list | tuple):
-            if any(isinstance(each, str) and self.is_in_text(each) for each in value):
+            field = path.rpartition(".")[2]
+            if any(isinstance(each, str) and self.is_in_value(each, field) for each in value):
                 yield path, plain(value)
                 return
             for each in value:

@@ -3,6 +3,7 @@
 A key that nobody has thought of here is walked like any other: whatever in it mentions the person is told, and taken out.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ from geo_service.storage.outputs_rewrite import rewrite_outputs
 from geo_service.storage.scripts import Script
 
 _CHUNK = 500
+_PART = re.compile(r"<(\w+)>")
+_BY_DEVICE = frozenset(("consents", "devices", "located", "located_changed", "names"))
+"""Their fields or members are devices, or else nobody; what stands in a field is about its own device alone."""
 _TOLD = frozenset(("mention", "fold", "rewrite", "ledger", "border"))
 
 
@@ -37,8 +41,10 @@ class Place(NamedTuple):
     parts: list[str]
 
     def is_named(self, trace: Trace) -> bool:
-        """Whether the key itself is the person's."""
-        return any(trace.is_in_name(part) for part in self.parts)
+        """Whether the key itself is the person's: what else varies in names may be called as they are."""
+        theirs = {"device": trace.person, "subject": f"http:device:{trace.person}"}
+        names = [name for name in _PART.findall(self.declaration.pattern) if name != "partition"]
+        return any(theirs.get(name) == part for name, part in zip(names, self.parts, strict=True))
 
 
 class PersonalData:
@@ -72,27 +78,30 @@ class PersonalData:
     def _found(self, place: Place, trace: Trace) -> Iterator[Found]:
         """What in a key mentions the person."""
         declaration, key, parts = place
-        if place.is_named(trace):
+        if declaration.goes == "ledger":
+            yield from self._found_in_ledger(declaration.kind, key, trace)
+        elif place.is_named(trace):
             yield Found(None, self._whole_of(declaration.kind, key))
         elif declaration.kind == "hash" and parts:
             whole: Any = self._client.hgetall(key)
-            if any(trace.is_in(value) or trace.is_in_name(_text(name)) for name, value in whole.items()):
+            if any(trace.is_in_value(value, _text(name)) for name, value in whole.items()):
                 yield Found(None, whole)
         elif declaration.kind == "stream":
             for entry, fields in self._entries(key):
-                if any(trace.is_in(value) for value in fields.values()):
+                if any(trace.is_in_value(value, _text(name)) for name, value in fields.items()):
                     yield Found(entry, fields)
         else:
-            yield from self._found_in_members(declaration.kind, key, trace)
+            yield from self._found_in_members(declaration, key, trace)
 
-    def _found_in_members(self, kind: str, key: str, trace: Trace) -> Iterator[Found]:
+    def _found_in_members(self, declaration: Key, key: str, trace: Trace) -> Iterator[Found]:
         client: Any = self._client
+        kind, by_device = declaration.kind, declaration.name in _BY_DEVICE
         if kind == "hash":
             pairs = client.hscan_iter(key, count=_CHUNK)
             yield from (
                 Found(name, {_text(name): value})
                 for name, value in pairs
-                if trace.is_in_name(_text(name)) or trace.is_in(value)
+                if _text(name) == trace.person or (not by_device and trace.is_in(value))
             )
         elif kind == "string":
             value = client.get(key)
@@ -101,8 +110,16 @@ class PersonalData:
         else:
             members = client.zscan_iter(key, count=_CHUNK) if kind == "zset" else self._whole_of(kind, key)
             for member in (member[0] if kind == "zset" else member for member in members):
-                if trace.is_in_name(_text(member)) or trace.is_in(member):
+                if _text(member) == trace.person or (not by_device and trace.is_in(member)):
                     yield Found(member, member)
+
+    def _found_in_ledger(self, kind: str, key: str, trace: Trace) -> Iterator[Found]:
+        client: Any = self._client
+        rows = client.hscan_iter(key, count=_CHUNK) if kind == "hash" else client.zscan_iter(key, count=_CHUNK)
+        for name, held in rows:
+            counters = _texts(decoded(held)) if kind == "hash" and trace.may_be_in(held) else ()
+            if trace.is_counter(_text(name)) or any(trace.is_counter(counter) for counter in counters):
+                yield Found(name, {_text(name): held} if kind == "hash" else name)
 
     def _whole_of(self, kind: str, key: str) -> Any:
         client: Any = self._client
@@ -186,24 +203,19 @@ class PersonalData:
         client: Any = self._client
         keys = [self._keys(name) for name in ("ledger_counters", "ledger_records", "ledger_due")]
         counters = {
-            _text(name) for name, _ in client.hscan_iter(keys[0], count=_CHUNK) if trace.is_in_name(_text(name))
+            _text(name) for name, _ in client.hscan_iter(keys[0], count=_CHUNK) if trace.is_counter(_text(name))
         }
-        claiming, named = [], []
+        claiming = []
         for name, packed in client.hscan_iter(keys[1], count=_CHUNK):
-            if trace.is_in_name(_text(name)):
-                named.append(name)
-            elif trace.may_be_in(packed):
-                mentioned = {text for text in _texts(decoded(packed)) if trace.is_in_name(text)}
+            if trace.may_be_in(packed):
+                mentioned = {text for text in _texts(decoded(packed)) if trace.is_counter(text)}
                 if mentioned:
                     counters |= mentioned
                     claiming.append(_text(name))
-        if named:
-            client.hdel(keys[1], *named)
-            client.zrem(keys[2], *(b"r" + name for name in named))
         if counters:
             pack = msgspec.msgpack.encode
             self._forget.run(self._client, keys, [pack(sorted(counters)), pack(claiming)])
-        return len(counters) + len(named)
+        return len(counters)
 
     def left(self, person: str) -> list[str]:
         """The names of keys that still mention a person: none, once they are erased (but for the border's own)."""
@@ -220,10 +232,14 @@ class PersonalData:
             self._client.zrem(self._keys("located_changed"), person)
 
 
+_ABOUT_NOBODY = frozenset(("tick", "readings", "recount", "override", "changes", "undelivered"))
+"""Entries that name stores, sensors and those who work there."""
+
+
 def _told_of_entry(fields: Mapping[bytes, bytes], trace: Trace) -> Iterator[Any]:
     """What one entry of the log says about a person."""
     kind, data = fields[b"k"].decode(), fields[b"d"]
-    if not trace.may_be_in(data):
+    if kind in _ABOUT_NOBODY or not trace.may_be_in(data):
         return
     body = decode_body(kind, data)
     if isinstance(body, Pings):

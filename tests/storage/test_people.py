@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from geo_service.flow.entries import Entry, EntryId, Forget, Pings, Recount
+from geo_service.flow.entries import Entry, EntryId, Forget, Pings, Recount, Traits
 from geo_service.flow.ledger import Claim, MemoryLedger, Reservation
 from geo_service.flow.log import Checkpoint, Commit
 from geo_service.flow.partition import Partition, Rules
@@ -102,8 +102,8 @@ def test_the_ledger_forgets_whose_it_was_and_not_how_much(client, keys, data):
     ledger = RedisLedger(client, keys=keys)
     for device in (PERSON, OTHER):
         claims = [
-            Claim(f"cap:bread:device:{device}:per_device", 1, 3),
-            Claim(f"cap:bread:gap:{device}:min_gap_s", 1, 1, forget_after_ms=60_000),
+            Claim(f"cap:bread/{device}:per_device", 1, 3),
+            Claim(f"cap:bread:gap/{device}:min_gap_s", 1, 1, forget_after_ms=60_000),
             Claim("cap:bread:total", 1, 10),
         ]
         ledger.reserve([Reservation(f"0-1-0-{len(device)}", claims, 5000)], NOW_MS)
@@ -111,7 +111,7 @@ def test_the_ledger_forgets_whose_it_was_and_not_how_much(client, keys, data):
     assert data.export(PERSON).keys() >= {"ledger_counters"}
     assert data.erase(PERSON) == {"ledger_counters": 2}
     assert data.export(PERSON) == {}
-    counters = ["cap:bread:total", f"cap:bread:device:{PERSON}:per_device", f"cap:bread:device:{OTHER}:per_device"]
+    counters = ["cap:bread:total", f"cap:bread/{PERSON}:per_device", f"cap:bread/{OTHER}:per_device"]
     assert ledger.total(counters, NOW_MS) == [2, 0, 1]
     # What was only reserved is still given back, and what was committed still can be.
     assert ledger.total(counters, NOW_MS + 6000) == [1, 0, 0]
@@ -141,7 +141,7 @@ def made_up(monkeypatch):
 def test_a_key_that_nobody_thought_of_is_walked_like_any_other(made_up, client, keys):
     def fill(device):
         about = b'{"device":"%b"}' % device.encode()
-        for name, value in ((device, b"1"), (f"x:{device}", b"2"), (f"of-{len(device)}", about)):
+        for name, value in ((device, b"1"), (f"of-{len(device)}", about)):
             client.hset(f"{keys.prefix}{{made}}:map", name, value)
         client.hset(f"{keys.prefix}{{made}}:thing:{len(device)}", mapping={"device": device, "amount": 3})
         client.zadd(f"{keys.prefix}{{made}}:of:{device}", {"anything": 1})
@@ -157,7 +157,7 @@ def test_a_key_that_nobody_thought_of_is_walked_like_any_other(made_up, client, 
     assert data.export(PERSON).keys() == names
     assert data.left(PERSON) == sorted(names)
     before = data.export(OTHER)
-    assert data.erase(PERSON) == {"made_map": 3} | dict.fromkeys(names - {"made_map"}, 1)
+    assert data.erase(PERSON) == {"made_map": 2} | dict.fromkeys(names - {"made_map"}, 1)
     assert data.left(PERSON) == []
     assert data.export(OTHER) == before
     client.delete(*client.scan_iter(match=f"{keys.prefix}*made*"))
@@ -176,7 +176,7 @@ def test_pings_and_state_are_told_as_they_are(log, data, client, keys):
     bodies = [
         Changes([Change("fence", "f", encode_document(fence))]),
         pings(OTHER, PERSON, at_ms=now_ms),
-        Recount("s", 3, by=PERSON),
+        Traits(PERSON, ["members"]),
     ]
     ids = log.append([(0, body) for body in bodies])
     partition = Partition(0, 1, MemoryLedger(), Rules("steady"))
@@ -193,7 +193,7 @@ def test_pings_and_state_are_told_as_they_are(log, data, client, keys):
         "speed_mps": None,
         "heading_deg": None,
     }
-    assert told["log"][1]["holds"]["by"] == PERSON
+    assert told["log"][1]["holds"]["segments"] == ["members"]
     presence = next(each["holds"] for each in told["checkpoint"] if each["part"] == "presence")
     assert (presence["lat"], presence["lon"], presence["accuracy_m"]) == (60.17, 24.94, 8.0)
     assert [each["fence"] for each in presence["fences"]] == ["f"]
