@@ -10,7 +10,9 @@ from geo_service.catalogue.documents import Fence, Store
 from geo_service.flow.entries import Consent, Purpose
 from geo_service.geofences.events import Event
 from geo_service.geofences.leaps import Fix
+from geo_service.geofences.many import Outline
 from geo_service.geofences.presence import Presence, Step
+from geo_service.geofences.rings import ShapeError
 from geo_service.geofences.visits import Closed, Visit, Visits
 from geo_service.pings.batch import PingBatch
 
@@ -103,9 +105,11 @@ class Devices:
         self._unlocated.discard(device)
         return self.presence.forget(device, now_ms)
 
-    def put_fence(self, fence: Fence, stores: Mapping[str, Store], now_ms: int) -> list[Event]:
-        """A new or changed fence."""
-        return self.presence.put_fence(self.zoned(fence, stores), now_ms)
+    def put_fence(
+        self, fence: Fence, stores: Mapping[str, Store], now_ms: int, outline: Outline | ShapeError | None = None
+    ) -> list[Event]:
+        """A new or changed fence, with its outline where that has been read."""
+        return self.presence.put_fence(self.zoned(fence, stores), now_ms, outline)
 
     @staticmethod
     def zoned(fence: Fence, stores: Mapping[str, Store]) -> Fence:

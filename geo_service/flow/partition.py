@@ -13,14 +13,14 @@ import msgspec
 
 from geo_service import outputs
 from geo_service.catalogue.hours import Hours
-from geo_service.catalogue.site import Site, decode_document
-from geo_service.errors import GeoServiceError, InvalidInputError
+from geo_service.catalogue.site import Site
+from geo_service.errors import InvalidInputError
 from geo_service.flow import checkpoint
+from geo_service.flow.changing import REFUSALS, ReadChange, put, read_changes
 from geo_service.flow.devices import Assumed, Devices, LatePing
 from geo_service.flow.entries import (
     Behaviour,
     Body,
-    Change,
     Changes,
     Consent,
     Entry,
@@ -49,7 +49,6 @@ from geo_service.geofences.events import Event
 from geo_service.geofences.visits import Closed, Visit
 from geo_service.offers.coupons import REPLAY_SECRET
 from geo_service.offers.facts import Facts
-from sensors.errors import SensorsError
 from sensors.instants import instant
 
 
@@ -132,8 +131,8 @@ class Partition:
             case Recount() | Override():
                 self._by_staff(body, now_ms)
             case Changes():
-                for change in body.changes:
-                    self._change(change, now_ms)
+                for read in read_changes(body.changes):
+                    self._change(read, now_ms)
             case Consent() | Forget():
                 self._person(body, now_ms)
             case Redeemed():
@@ -303,24 +302,27 @@ class Partition:
 
     # --- the site ----------------------------------------------------------------------------------------------------
 
-    def _change(self, change: Change, now_ms: int) -> None:
+    def _change(self, read: ReadChange, now_ms: int) -> None:
         """Apply one document; one that this code cannot use is said to be rejected and leaves what was there."""
         self._site_dumped = None
+        change = read.change
         documents = self.site.of(change.kind)
         old = documents.get(change.id)
         try:
-            new = None if change.document is None else decode_document(change.kind, change.document)
-            _put(documents, change.id, new)
-            self._changed(change, old, new, now_ms)
-        except (GeoServiceError, SensorsError, msgspec.MsgspecError, ValueError) as error:
-            _put(documents, change.id, old)
+            if isinstance(read.document, Exception):
+                raise read.document
+            put(documents, change.id, read.document)
+            self._changed(read, old, now_ms)
+        except REFUSALS as error:
+            put(documents, change.id, old)
             self._say([outputs.Rejected(topic=f"{change.kind}/{change.id}", reason=str(error), time=instant(now_ms))])
 
-    def _changed(self, change: Change, old: Any, new: Any, now_ms: int) -> None:
+    def _changed(self, read: ReadChange, old: Any, now_ms: int) -> None:
+        change, new, outline = read
         match change.kind:
             case "fence":
                 if new is not None:
-                    self._events(self.devices.put_fence(new, self.site.store, now_ms), now_ms)
+                    self._events(self.devices.put_fence(new, self.site.store, now_ms, outline), now_ms)
                 elif old is not None:
                     self._events(self.devices.presence.remove_fence(change.id, now_ms), now_ms)
                 self._say(self.stores.fence_changed(old, new, now_ms))
@@ -391,10 +393,3 @@ class Partition:
         handing = Handing.load(state.handed, number, partitions)
         partition._take_on(offering, Pacers.load(state.pacers, partition.site), handing)
         return partition
-
-
-def _put(documents: dict[str, Any], key: str, document: Any) -> None:
-    if document is None:
-        documents.pop(key, None)
-    else:
-        documents[key] = document

@@ -13,7 +13,7 @@ made into one array, halves are tried, so that whoever is to blame ends up alone
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -40,6 +40,20 @@ def read_geometries(written: Sequence[Written]) -> list[Read | ShapeError]:
     plain = [number for number, (geometry, radius_m) in enumerate(written) if radius_m is None and _is_plain(geometry)]
     _read_polygons(plain, [written[number][0]["coordinates"] for number in plain], found)
     return [found.get(number) or _alone(*one) for number, one in enumerate(written)]
+
+
+class Outline(NamedTuple):
+    """A fence's shape, and half the side of the square that is as large, metres."""
+
+    shape: Shape
+    half_width_m: float
+
+
+def outlines_of(fences: Sequence[Fence]) -> list[Outline | ShapeError]:
+    """The outline of each fence, or the error with which its geometry is refused."""
+    found = read_geometries([(fence.geometry, fence.radius_m) for fence in fences])
+    half_m = iter(half_widths_m([read[0] for read in found if not isinstance(read, ShapeError)]).tolist())
+    return [read if isinstance(read, ShapeError) else Outline(read[0], next(half_m)) for read in found]
 
 
 def shapes_of(fences: Sequence[Fence]) -> list[Shape]:

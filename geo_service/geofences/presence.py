@@ -25,9 +25,10 @@ from geo_service.geofences.events import CHANGED, EXIT, FORGOTTEN, REMOVED, Even
 from geo_service.geofences.fences import NO_DWELL
 from geo_service.geofences.index import covers
 from geo_service.geofences.leaps import Fix, Fixes, leaps
-from geo_service.geofences.many import half_widths_m, shapes_of
+from geo_service.geofences.many import Outline, half_widths_m, shapes_of
 from geo_service.geofences.present import present
 from geo_service.geofences.quiet import FEW, take_quiet
+from geo_service.geofences.rings import ShapeError
 from geo_service.geofences.settle import settle
 from geo_service.geofences.shapes import Shape, read_shape
 from geo_service.geofences.stays import OUT
@@ -64,8 +65,8 @@ class Presence:
         self._tables = Tables(mode)
         self._now_ms = 0
 
-    def put_fence(self, fence: Fence, now_ms: int) -> list[Event]:
-        """Take a new or changed fence.
+    def put_fence(self, fence: Fence, now_ms: int, outline: Outline | ShapeError | None = None) -> list[Event]:
+        """Take a new or changed fence; with its outline, where `outlines_of` has read it among others.
 
         Returns:
             The exits that follow at once, for devices whose last position it no longer holds or whom it closed on.
@@ -77,8 +78,12 @@ class Presence:
         """
         if fence.disabled:
             return self.tick(now_ms) + self._drop_fence(fence.id, CHANGED)
-        shape, _ = read_shape(fence)
-        return self.tick(now_ms) + self._take_fence(fence, shape, half_width_m(shape))
+        if isinstance(outline, ShapeError):
+            raise outline
+        if outline is None:
+            shape, _ = read_shape(fence)
+            outline = Outline(shape, half_width_m(shape))
+        return self.tick(now_ms) + self._take_fence(fence, outline.shape, outline.half_width_m)
 
     def put_fences(self, fences: Sequence[Fence], now_ms: int) -> list[Event]:
         """Take many fences: as `put_fence` of each in turn does, at a fraction of its cost.
