@@ -101,8 +101,13 @@ def _invalid(_: Request[Any, Any, Any], error: InvalidInputError) -> Response[Pr
     return _answer(HTTPStatus.BAD_REQUEST, str(error), [FieldError(error.reason, error.field)])
 
 
+def _route(request: Request[Any, Any, Any]) -> str:
+    """The path as the route is declared: what was asked for may be a coupon's code or a person's id, and logs are kept."""
+    return str(request.scope.get("path_template") or "unknown")
+
+
 def _unreachable(request: Request[Any, Any, Any], error: UnreachableError) -> Response[Problem]:
-    _log.warning("server unreachable", path=request.url.path, server=error.server, reason=error.reason)
+    _log.warning("server unreachable", route=_route(request), server=error.server, reason=error.reason)
     return _answer(
         HTTPStatus.SERVICE_UNAVAILABLE, f"{error.server} does not answer; try again", headers={"Retry-After": "5"}
     )
@@ -121,7 +126,7 @@ def _http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
 
 
 def _unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    _log.error("request failed", path=request.url.path, method=request.method, exc_info=error)
+    _log.error("request failed", route=_route(request), method=request.method, exc_info=error)
     return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; it has been logged")
 
 

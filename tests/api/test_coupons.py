@@ -10,6 +10,7 @@ import pytest
 import segno
 from litestar.testing import TestClient
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from geo_service import outputs
 from geo_service.api.app import build_app
@@ -17,6 +18,7 @@ from geo_service.api.coupons import REFUSALS
 from geo_service.catalogue.documents import Campaign, Caps, CouponTerms, Store
 from geo_service.catalogue.site import encode_document
 from geo_service.embedded.servers import start_servers
+from geo_service.errors import UnreachableError
 from geo_service.flow.entries import Behaviour, decode_body
 from geo_service.offers.coupons import code_of
 from geo_service.principals import Action
@@ -95,7 +97,7 @@ def shop(tmp_path_factory):
     with start_servers(tmp_path_factory.mktemp("redis"), mqtt=False, fsync="everysec") as servers:
         registry = CollectorRegistry()
         services = services_of(Settings(redis=servers.redis_url), registry)
-        with TestClient(build_app(services, registry=registry)) as client:
+        with TestClient(build_app(services, registry=registry), raise_server_exceptions=False) as client:
             shop = Shop(servers.redis_url, client, services)
             shop.configure()
             yield shop
@@ -251,6 +253,22 @@ def test_a_code_is_taken_as_people_type_it_and_shown_as_it_was_given(shop):
     segno.make_qr(code, error="m").save(picture, kind="svg", scale=8, xmldecl=False)
     typed = code.lower().replace("0", "o").replace("1", "l").replace("-", "%20")
     assert shop.client.get(f"/v1/coupons/{typed}/qr.svg", headers=shop.till).content == picture.getvalue()
+
+
+@pytest.mark.parametrize("error", [UnreachableError("redis at somewhere", "refused"), RuntimeError("ours")])
+def test_a_code_does_not_get_into_our_log(shop, monkeypatch, error):
+    """Whatever goes wrong: a code is as good as money, and logs are kept and sent around."""
+
+    def fails(_):
+        raise error
+
+    code = shop.offer()
+    monkeypatch.setattr(shop.services.coupons, "find", fails)
+    with capture_logs() as logged:
+        assert shop.redeem(code).status_code >= 500
+    (line,) = logged
+    assert line["route"] == "/v1/coupons/{code}/redeem"
+    assert code not in str(line)
 
 
 def test_an_offline_batch_is_taken_in_the_order_of_its_times_and_may_be_sent_again(shop):
