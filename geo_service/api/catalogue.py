@@ -18,7 +18,7 @@ from geo_service.api.documents import StoredDocument
 from geo_service.api.judging import judge, owners_of, read_document, references_to
 from geo_service.api.problems import FieldError, Problem, ProblemError, forbidden, not_found
 from geo_service.api.services import Services
-from geo_service.api.versions import ALWAYS, Condition, conflict, etag
+from geo_service.api.versions import ALWAYS, Condition, IfMatch, IfNoneMatch, conflict, etag
 from geo_service.catalogue.site import GEOJSON, Kind, decode_document, encode_document, feature_of_fence
 from geo_service.errors import VersionConflictError
 from geo_service.flow.sensing import status_name
@@ -270,11 +270,18 @@ def _to_write(resource: Resource) -> list[Any]:
             412: _CHANGED,
         },
     )
-    async def put_one(request: Asked, services: Ports, key: FromPath[str], body: RawBody) -> Response[Saved]:
+    async def put_one(
+        request: Asked,
+        services: Ports,
+        key: FromPath[str],
+        body: RawBody,
+        if_match: IfMatch = None,
+        if_none_match: IfNoneMatch = None,
+    ) -> Response[Saved]:
         """`If-Match` with the `ETag` that was read refuses to overwrite what somebody else has changed since (412);
         `If-None-Match: *` creates only. Without either, the last one to write wins.
         """
-        condition = Condition.of(request.headers)
+        condition = Condition(if_match, if_none_match)
         done = await asyncio.to_thread(save, services, asker(request), kind, key, body, condition)
         return Response(done.saved, status_code=201 if done.is_new else 200, headers={"ETag": etag(done.version)})
 
@@ -285,9 +292,9 @@ def _to_write(resource: Resource) -> list[Any]:
         operation_id=f"delete_{kind}",
         responses={412: _CHANGED},
     )
-    async def delete_one(request: Asked, services: Ports, key: FromPath[str]) -> None:
+    async def delete_one(request: Asked, services: Ports, key: FromPath[str], if_match: IfMatch = None) -> None:
         """`If-Match` as when it is written."""
-        await asyncio.to_thread(remove, services, asker(request), kind, key, Condition.of(request.headers))
+        await asyncio.to_thread(remove, services, asker(request), kind, key, Condition(if_match))
 
     return [put_one, delete_one]
 

@@ -4,15 +4,19 @@ A document's tag is its version in the catalogue. Without a condition the last o
 """
 
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from litestar.datastructures import Headers
+from litestar.params import HeaderParameter
 
 from geo_service.api.problems import ProblemError
 from geo_service.errors import InvalidInputError, VersionConflictError
 
 # A proxy that compresses marks a tag as weak; the version is the document's all the same.
 _TAGS = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|\Z)')
+IfMatch = Annotated[
+    str | None, HeaderParameter(name="If-Match", description="the `ETag` that was read: change only that version")
+]
+IfNoneMatch = Annotated[str | None, HeaderParameter(name="If-None-Match", description="`*`: create only")]
 _NO_VERSION = -1
 """A tag that none of ours can be."""
 
@@ -25,13 +29,8 @@ def etag(version: int) -> str:
 class Condition(NamedTuple):
     """What must be so for a change to be made."""
 
-    if_match: str | None
-    if_none_match: str | None
-
-    @classmethod
-    def of(cls, headers: Headers) -> "Condition":
-        """What a request asks for."""
-        return cls(headers.get("if-match"), headers.get("if-none-match"))
+    if_match: str | None = None
+    if_none_match: str | None = None
 
     def expected(self, kind: str, key: str, now: int) -> int | None:
         """The version that the document must have for the change; None: any. `now` is the one it has, 0 where there is none.
@@ -54,7 +53,7 @@ class Condition(NamedTuple):
         return now if now in versions else versions[0]
 
 
-ALWAYS = Condition(None, None)
+ALWAYS = Condition()
 
 
 def _versions(text: str) -> list[int]:

@@ -90,3 +90,10 @@ def test_fences_and_sensors_have_tags_of_their_documents_too(ask, fakes):
     again = ask("GET", "/v1/sensors/door-1")
     assert again.headers["ETag"] == read.headers["ETag"]
     assert ask("PUT", "/v1/sensors/door-1", read.json(), If_Match=read.headers["ETag"]).status_code == 200
+
+
+def test_the_conditions_are_in_the_schema(client):
+    paths = client.get("/schema/openapi.json").json()["paths"]["/v1/campaigns/{key}"]
+    named = {method: {each["name"] for each in paths[method]["parameters"]} for method in ("put", "delete")}
+    assert {"If-Match", "If-None-Match"} <= named["put"]
+    assert "If-Match" in named["delete"]

@@ -4,7 +4,7 @@ import { onScreen } from "/outlook.js";
 import { api } from "/requests.js";
 import { element, hour } from "/words.js";
 
-const STALE_MS = 30_000;
+const STALE_MS = 15_000;
 const UNPACED_MS = 300_000; // nothing measures the store; that changes rarely
 const DECIDED_MS = 1_500; // until what was decided is in force
 const HOUR_MS = 3_600_000;
