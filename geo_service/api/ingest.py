@@ -61,6 +61,21 @@ def answer(taken: Accepted) -> Taken:
     return Taken(taken.accepted, errors, taken.dropped)
 
 
+async def take_of_store(services: Services, store: str, about: str, payload: bytes) -> Taken:
+    """Put into the log what somebody says of a store.
+
+    Raises:
+        ProblemError: 404, there is no such store; 400, it cannot be used.
+    """
+
+    def take() -> Accepted:
+        if services.catalogue.get("store", store) is None:
+            raise not_found("store", store)
+        return services.intake.take(f"http:/v1/stores/{store}/{about}", payload)
+
+    return answer(await asyncio.to_thread(take))
+
+
 def require_own_pings(body: bytes, device: str) -> None:
     """Refuse a device's token under another device's pings: all of the body, before any of it is taken.
 

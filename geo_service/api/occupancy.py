@@ -10,9 +10,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, SkipValidation
 
 from geo_service.api.access import Asked, Requires, asker, require_store
-from geo_service.api.ingest import Taken, answer
+from geo_service.api.ingest import Taken, take_of_store
 from geo_service.api.problems import Problem, not_found
-from geo_service.api.services import Accepted, Services
+from geo_service.api.services import Services
 from geo_service.catalogue.documents import Id
 from geo_service.ids import require_id
 from geo_service.outputs import Alert, Occupancy
@@ -81,12 +81,7 @@ async def post_recount(request: Asked, services: Ports, key: FromPath[str], data
     require_store(principal, require_id(key, "store"))
     payload = msgspec.json.encode({"count": data.count, "zone": data.zone, "by": principal.id})
 
-    def take() -> Accepted:
-        if services.catalogue.get("store", key) is None:
-            raise not_found("store", key)
-        return services.intake.take(f"http:/v1/stores/{key}/occupancy/recount", payload)
-
-    return answer(await asyncio.to_thread(take))
+    return await take_of_store(services, key, "occupancy/recount", payload)
 
 
 def router() -> Router:

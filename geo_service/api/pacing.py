@@ -11,9 +11,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, SkipValidation
 
 from geo_service.api.access import Asked, Requires, asker, require_store
-from geo_service.api.ingest import Taken, answer
+from geo_service.api.ingest import Taken, take_of_store
 from geo_service.api.problems import Problem, not_found
-from geo_service.api.services import Accepted, Services
+from geo_service.api.services import Services
 from geo_service.flow.pacers import Pacing, pacing_name
 from geo_service.ids import require_id
 from geo_service.principals import Action
@@ -71,12 +71,7 @@ async def post_pacing(request: Asked, services: Ports, key: FromPath[str], data:
         {"action": data.action, "by": principal.id, "until": data.until, "ceiling": data.ceiling}
     )
 
-    def take() -> Accepted:
-        if services.catalogue.get("store", key) is None:
-            raise not_found("store", key)
-        return services.intake.take(f"http:/v1/stores/{key}/pacing", payload)
-
-    return answer(await asyncio.to_thread(take))
+    return await take_of_store(services, key, "pacing", payload)
 
 
 def router() -> Router:
