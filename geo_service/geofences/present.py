@@ -7,6 +7,7 @@ import numpy as np
 from geo_service.geofences.events import Event
 from geo_service.geofences.stays import OUT
 from geo_service.geofences.tables import Tables
+from geo_service.pings.batch import said
 
 
 def present(tables: Tables, fences: Collection[str], device: str | None, limit: int) -> list[Event]:
@@ -40,7 +41,7 @@ def present(tables: Tables, fences: Collection[str], device: str | None, limit: 
             int(tables.devices.fix_ms[dev[at]]),
             float(tables.devices.lat[dev[at]]),
             float(tables.devices.lon[dev[at]]),
-            None if np.isnan(tables.devices.accuracy_m[dev[at]]) else float(tables.devices.accuracy_m[dev[at]]),
+            said(tables.devices.accuracy_m[dev[at]]),
             float(belief[at]),
             None,
             "observed",

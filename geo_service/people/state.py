@@ -8,6 +8,7 @@ import numpy as np
 from geo_service.geofences.devices import NEVER, Devices
 from geo_service.geofences.stays import OUT, Stays, SteadyStays
 from geo_service.people.traces import Trace, plain
+from geo_service.pings.batch import said
 from sensors.instants import instant
 
 _ABOUT_NOBODY = ("version", "now_ms", "rules", "site", "stores", "pacers", "handed")
@@ -56,9 +57,9 @@ def _position(presence: dict[str, Any], person: str) -> dict[str, Any] | None:
     return {
         "last_ping": _time(devices.newest_ms[place]),
         "last_position": _time(devices.fix_ms[place]),
-        "lat": _number(devices.lat[place]),
-        "lon": _number(devices.lon[place]),
-        "accuracy_m": _number(devices.accuracy_m[place]),
+        "lat": said(devices.lat[place]),
+        "lon": said(devices.lon[place]),
+        "accuracy_m": said(devices.accuracy_m[place]),
         "fences": [
             {"fence": fence_of.get(int(stays.slot[at])), "since": _time(stays.enter_ms[at])}
             for at in position.tolist()
@@ -69,7 +70,3 @@ def _position(presence: dict[str, Any], person: str) -> dict[str, Any] | None:
 
 def _time(at_ms: np.int64) -> str | None:
     return None if at_ms == NEVER else instant(int(at_ms)).isoformat()
-
-
-def _number(value: np.floating[Any]) -> float | None:
-    return None if np.isnan(value) else float(value)

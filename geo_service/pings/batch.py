@@ -25,6 +25,11 @@ MOCK = 1
 """Bit of `flags`: the phone said that this location is simulated."""
 
 
+def said(value: np.float64) -> float | None:
+    """One value of a column; None where the phone did not say (nan)."""
+    return None if np.isnan(value) else float(value)
+
+
 @dataclass(frozen=True, slots=True)
 class PingBatch:
     """Columns of equal length; row order is arrival order."""

@@ -13,7 +13,7 @@ import msgspec
 from geo_service.flow.entries import Pings, decode_body
 from geo_service.people.state import kept_in_state
 from geo_service.people.traces import Trace, decoded, lines_about, plain
-from geo_service.pings.batch import PingBatch
+from geo_service.pings.batch import PingBatch, said
 from geo_service.storage.connection import Client, reaching
 from geo_service.storage.keys import KEYS, Declarations, Key, Keys
 from geo_service.storage.outputs_rewrite import rewrite_outputs
@@ -256,14 +256,10 @@ def _pings_of(batch: PingBatch, person: str) -> Iterator[dict[str, Any]]:
                 "time_ms": int(batch.time_ms[row]),
                 "lat": float(batch.lat[row]),
                 "lon": float(batch.lon[row]),
-                "accuracy_m": _number(batch.accuracy_m[row]),
-                "speed_mps": _number(batch.speed_mps[row]),
-                "heading_deg": _number(batch.heading_deg[row]),
+                "accuracy_m": said(batch.accuracy_m[row]),
+                "speed_mps": said(batch.speed_mps[row]),
+                "heading_deg": said(batch.heading_deg[row]),
             }
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if value == value else None  # noqa: PLR0124 - nan
 
 
 def _text(name: bytes) -> str:
