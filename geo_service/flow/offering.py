@@ -160,7 +160,8 @@ class Offering:
         of those whom pacing stopped.
         """
         asked, self._asked = self._asked, []
-        if not asked and not self._pursued and (not self._due or self._due[0][0] > now_ms) and self._is_calm(now_ms):
+        calm = self.pursuing.waiting.is_calm(now_ms)
+        if not asked and not self._pursued and (not self._due or self._due[0][0] > now_ms) and calm:
             return Decisions([], [])
         self._give_up(now_ms)
         decisions = Decisions([], [])
@@ -175,11 +176,6 @@ class Offering:
             if offer.decision == "sent":
                 self._await(offer, now_ms)
         return decisions
-
-    def _is_calm(self, now_ms: int) -> bool:
-        """Whether nobody who waits is to be asked."""
-        due_ms = self.next_due_ms()
-        return due_ms is None or due_ms > now_ms
 
     def _tries(self, asked: Sequence[Asked], occupancies: Occupancies, now_ms: int) -> list[Try]:
         """What is to be decided first: who waits, then who has come, then who was sent on."""

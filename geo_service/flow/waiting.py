@@ -50,6 +50,8 @@ class Waiting:
         self._of: dict[str, list[Waiter]] = {}
         self._due_ms: dict[str, int] = {}
         self._asked_ms: dict[str, int] = {}
+        self._calm_until_ms = 0
+        """Before then no queue is due; every entry asks, and there may be thousands of queues."""
 
     def __bool__(self) -> bool:
         return bool(self._of)
@@ -63,8 +65,12 @@ class Waiting:
         if len(queue) >= MOST:
             return False
         self._of[store] = [*queue, waiter]
-        self._due_ms[store] = min(self._due_ms.get(store, now_ms + ASKED_EVERY_MS), now_ms + ASKED_EVERY_MS)
+        self._due(store, min(self._due_ms.get(store, now_ms + ASKED_EVERY_MS), now_ms + ASKED_EVERY_MS))
         return True
+
+    def _due(self, store: str, at_ms: int) -> None:
+        self._due_ms[store] = at_ms
+        self._calm_until_ms = min(self._calm_until_ms, at_ms)
 
     def holds(self, store: str, device: str, campaign: str) -> bool:
         """Whether she waits for this store and campaign."""
@@ -96,7 +102,7 @@ class Waiting:
                     self.leave(waiter)
                 else:
                     waiter.away = False
-                    self._due_ms[store] = min(self._due_ms[store], now_ms + SOON_MS)
+                    self._due(store, min(self._due_ms[store], now_ms + SOON_MS))
                 return
 
     def leave(self, waiter: Waiter) -> None:
@@ -122,8 +128,10 @@ class Waiting:
         """Stores whose queue is to be asked now. A busy one, where somebody else is about to be invited, is asked first, or
         those who wait would never have a turn.
         """
-        due = {store for store, due_ms in self._due_ms.items() if due_ms <= now_ms}
-        due.update(store for store in busy if store in self._of and self._asked_ms.get(store, 0) + SOON_MS <= now_ms)
+        due = {store for store in busy if store in self._of and self._asked_ms.get(store, 0) + SOON_MS <= now_ms}
+        if not self.is_calm(now_ms):
+            due.update(store for store, due_ms in self._due_ms.items() if due_ms <= now_ms)
+            self._calm_until_ms = min((at for at in self._due_ms.values() if at > now_ms), default=now_ms)
         return sorted(due)
 
     def turn(self, store: str, priority: Callable[[str], int]) -> list[Waiter]:
@@ -134,7 +142,11 @@ class Waiting:
         """The queue was asked; with `more` there may be room for others of it."""
         if store in self._of:
             self._asked_ms[store] = now_ms
-            self._due_ms[store] = now_ms + (SOON_MS if more else ASKED_EVERY_MS)
+            self._due(store, now_ms + (SOON_MS if more else ASKED_EVERY_MS))
+
+    def is_calm(self, now_ms: int) -> bool:
+        """Whether no queue is due by itself."""
+        return not self._of or now_ms < self._calm_until_ms
 
     def next_due_ms(self) -> int | None:
         """When a queue is next asked; None while nobody waits."""
