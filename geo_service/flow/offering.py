@@ -262,8 +262,9 @@ class Offering:
     def redeemed(self, entry: Redeemed, now_ms: int) -> outputs.Redemption | None:
         """Say what became of a coupon; None where it was said before."""
         self._give_up(now_ms)
-        for known in [known for known, at_ms in self._redeemed.items() if now_ms - at_ms > _REPEATS_MS]:
-            del self._redeemed[known]
+        # In the order in which they came: a look at the oldest is enough, however many a day brings.
+        while self._redeemed and now_ms - self._redeemed[oldest := next(iter(self._redeemed))] > _REPEATS_MS:
+            del self._redeemed[oldest]
         if entry.id in self._redeemed:
             return None
         self._redeemed[entry.id] = now_ms

@@ -119,7 +119,7 @@ class Placement:
         self._gift_key = None if gift is None else f"{store.id}/{gift}"
         self._name = f"cap:{campaign.id}"
         self._gap_ms = round((campaign.caps.min_gap_s or 0) * 1000)
-        self._good_ms = round(campaign.expires_s * 1000)
+        self._good_ms = max(1, round(campaign.expires_s * 1000))
         self._fixed = self._claims_of_all(campaign.caps)
 
     def _claims_of_all(self, caps: Caps) -> list[Claim]:
