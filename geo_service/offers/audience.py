@@ -35,7 +35,7 @@ _Names = Annotated[list[Id], msgspec.Meta(min_length=1, max_length=100)]
 Where = Literal["here", "anywhere"]
 
 
-class _Rule(msgspec.Struct, frozen=True, tag_field="rule", forbid_unknown_fields=True):
+class _Rule(msgspec.Struct, frozen=True, tag_field="rule", forbid_unknown_fields=True, omit_defaults=True):
     """A part of the tree; a field that it does not know is a mistake, and would otherwise widen the audience silently."""
 
 
