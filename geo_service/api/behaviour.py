@@ -41,7 +41,7 @@ async def post_behaviour(request: Asked, body: RawBody, services: Ports) -> Take
     device = principal.id if principal.kind == "device" else None
     said, _ = items_of(body)
     taken = answer(await asyncio.to_thread(services.intake.take, "http:/v1/behaviour", body, device=device))
-    return Taken(len(said) - len(taken.rejected), taken.rejected)
+    return Taken(len(said) - len(taken.rejected) - taken.dropped, taken.rejected, taken.dropped)
 
 
 @put(

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import structlog
@@ -91,8 +91,8 @@ class Place(Protocol):
 class Borders(Protocol):
     """What the border knows."""
 
-    def set_answer(self, person: str, answer: None) -> None:
-        """Forget the person."""
+    def set_answer(self, person: str, answer: Literal["erased"] | None) -> None:
+        """Keep the person out, or forget them."""
         ...
 
 
@@ -133,6 +133,9 @@ class Erasing:
         """Go about these together; False where not all could be brought to an end now."""
         people = sorted({erasure.person for _, erasure in pending if erasure.person is not None})
         if people:
+            for person in people:
+                # Whoever died in the middle of this may have let them in already, and others were let in meanwhile.
+                self._borders.set_answer(person, "erased")
             if not self._fold(people, stop):
                 _log.warning("an erasure waits for the fold", erasures=len(pending))
                 return False

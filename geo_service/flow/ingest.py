@@ -27,7 +27,7 @@ class Accepted(NamedTuple):
     accepted: int
     problems: list[Problem]
     dropped: int = 0
-    """Pings that were understood and not kept: their person does not agree, or nobody may be followed there."""
+    """Pings and actions that were understood and not kept: their person does not agree, or nobody may be followed there."""
 
 
 class Ingest:
@@ -112,7 +112,7 @@ class Ingest:
         self._append(taken, None)
 
     def _append(self, taken: Taken, receipt: Receipt | None) -> int:
-        """Returns how many pings were dropped for their person's sake."""
+        """Returns how many pings and actions were dropped for their person's sake."""
         rejected = len(taken.refusals)
         dropped = self._turn_away(taken)
         if rejected:
@@ -135,10 +135,12 @@ class Ingest:
         with self._lock:
             turned = border.turn_away(taken.rows)
         taken.refusals[:] = [refusal for refusal in taken.refusals if border.may_name(refusal.topic)]
-        taken.others[:] = [each for each in taken.others if _may_keep(border, each[1])]
+        kept = [each for each in taken.others if _may_keep(border, each[1])]
+        left_out = sum(_parts(body) for _, body in taken.others) - sum(_parts(body) for _, body in kept)
+        taken.others[:] = kept
         self._count("no_consent", turned.no_consent)
         self._count("sensitive", turned.sensitive)
-        return sum(turned)
+        return sum(turned) + left_out
 
     def _allowed(self, wanted: int) -> int:
         """How many of these refusals may reach the log now: a bucket that fills by ten a second."""
@@ -153,6 +155,10 @@ class Ingest:
 
 _FOR_OFFERS = (Behaviour, Traits, OrderStanding)
 """Entries that the fold takes note of only for people who agree to offers."""
+
+
+def _parts(body: Body) -> int:
+    return len(body.actions) if isinstance(body, Behaviour) else 1
 
 
 def _may_keep(border: Border, body: Body) -> bool:

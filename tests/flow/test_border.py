@@ -109,8 +109,10 @@ def test_what_somebody_did_online_is_stored_only_if_they_agree_to_offers(border)
     did = [b'{"device": "%b", "type": "viewed", "category": "bread"}' % name for name in (b"no-9", b"yes-9")]
     border.http("/v1/people/no-9/consent", b'{"offers": true}')
     border.http("/v1/people/no-9/consent", b'{"offers": false, "location": true}')
-    for body in did:
-        border.http("/v1/behaviour", body)
+    taken = [border.http("/v1/behaviour", body) for body in did]
+    assert [(each.accepted, each.dropped) for each in taken] == [(0, 1), (1, 0)]
+    both = border.http("/v1/behaviour", b"[%b,%b,%b]" % (did[0], did[0], did[1]))
+    assert (both.accepted, both.dropped) == (1, 2)
     assert border.is_anywhere(b"yes-9")
     assert not border.is_anywhere(b"no-9")
     border.http("/v1/people/no-9/consent", b'{"offers": true}')

@@ -47,7 +47,7 @@ class World:
         return ["somewhere"] if self._stubborn >= 0 else []
 
     def set_answer(self, person, answer):
-        self.steps.append(("let in", person))
+        self.steps.append(("let in" if answer is None else "keep out", person))
 
     def forget_at_border(self, person):
         self.steps.append(("forget", person))
@@ -88,6 +88,8 @@ def test_the_border_lets_them_in_only_when_all_is_gone_and_the_files_come_last()
     world = World()
     assert world.erasing().carry_out([("r1", asked("a")), ("r2", asked("b"))], threading.Event())
     assert world.steps == [
+        ("keep out", "a"),
+        ("keep out", "b"),
         *[("append", Forget("a")), ("append", Forget("b"))] * 2,
         ("trim", 0),
         ("trim", 1),
@@ -119,7 +121,7 @@ def test_while_something_is_left_it_is_not_done_and_says_where():
 def test_nothing_is_taken_out_before_every_checkpoint_has_passed():
     world = World(checkpoint=(6, 5))
     assert not world.erasing().carry_out([("r", asked("a"))], threading.Event())
-    assert world.steps == [("append", Forget("a"))] * 2
+    assert world.steps == [("keep out", "a"), ("append", Forget("a"))] * 2
     assert world.noted == {}
 
 
