@@ -94,13 +94,7 @@ def make_client(
         **options,
     )
     client.on_socket_open = _send_at_once
-    if url.username is not None:
-        client.username_pw_set(url.username, url.password)
-    if url.tls:
-        try:
-            client.tls_set(ca_certs=url.ca)
-        except OSError as error:
-            raise InvalidInputError(f"cannot use the certificates in {url.ca}: {error}", field="mqtt") from error
+    introduce(client, url)
     if is_5:
         properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_EXPIRY_S if keep_session else 0
@@ -114,3 +108,18 @@ def make_client(
 def _send_at_once(_client: Client, _userdata: Any, sock: Any) -> None:
     """Nagle's waiting for a fuller packet helps nobody who writes whole batches."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def introduce(client: Client, url: BrokerUrl) -> None:
+    """Give a client the user, the password and the certificates of a URL.
+
+    Raises:
+        InvalidInputError: the file of certificates cannot be used.
+    """
+    if url.username is not None:
+        client.username_pw_set(url.username, url.password)
+    if url.tls:
+        try:
+            client.tls_set(ca_certs=url.ca)
+        except OSError as error:
+            raise InvalidInputError(f"cannot use the certificates in {url.ca}: {error}", field="mqtt") from error

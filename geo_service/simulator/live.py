@@ -12,8 +12,8 @@ import msgspec
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from geo_service.delivery.mqtt_url import KEEPALIVE_S, BrokerUrl
-from geo_service.errors import InvalidInputError, UnreachableError
+from geo_service.delivery.mqtt_url import KEEPALIVE_S, BrokerUrl, introduce
+from geo_service.errors import UnreachableError
 from geo_service.simulator.messages import Message
 from geo_service.simulator.plan import built_in, read_plan
 from geo_service.simulator.scenario import DAY, Scenario
@@ -102,13 +102,7 @@ class _Line:
         self._ever_connected = False
         self._trouble = "no answer"
         self._client = client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
-        if broker.username is not None:
-            client.username_pw_set(broker.username, broker.password)
-        if broker.tls:
-            try:
-                client.tls_set(ca_certs=broker.ca)
-            except OSError as error:
-                raise InvalidInputError(f"cannot use the certificates in {broker.ca}: {error}", field="mqtt") from error
+        introduce(client, broker)
         client.max_inflight_messages_set(_MAX_INFLIGHT)
         client.max_queued_messages_set(_MAX_WAITING)
         client.reconnect_delay_set(1, 5)
