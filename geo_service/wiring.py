@@ -157,6 +157,12 @@ Role = Callable[[threading.Event], None]
 NamedRoles = list[tuple[str, Role]]
 
 
+def tune_interpreter() -> None:
+    """Have threads take short turns, and the collector look seldom."""
+    sys.setswitchinterval(_TURN_S)
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTING, 10, 10)
+
+
 def run_worker(settings: Settings) -> None:
     """Ingest, fold and deliver until a signal says stop.
 
@@ -164,8 +170,7 @@ def run_worker(settings: Settings) -> None:
         UnreachableError: a server cannot be reached.
         FencedOffError: another worker took over.
     """
-    sys.setswitchinterval(_TURN_S)
-    gc.set_threshold(_OBJECTS_BEFORE_COLLECTING, 10, 10)
+    tune_interpreter()
     client, broker = connect(require(settings.redis, "redis")), require(settings.mqtt, "mqtt")
     keys = Keys(settings.prefix)
     log = RedisLog.open(client, settings.partitions, keys=keys)

@@ -5,9 +5,11 @@ a real Redis. A decision is one crossing with all its campaigns. They come as th
 the log, and one question to the ledger for all of them. CPU is this process's; the store's is told apart.
 """
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +26,7 @@ from geo_service.offers.facts import Facts
 from geo_service.storage.connection import connect
 from geo_service.storage.keys import Keys
 from geo_service.storage.redis_ledger import RedisLedger
+from geo_service.wiring import tune_interpreter
 from sensors.instants import instant
 
 CAMPAIGNS = 3
@@ -40,7 +43,23 @@ def run(*, quick: bool, progress: Callable[[str], None] | None = None) -> dict[s
         clock, one after the other); the same for one decision an entry and for the ledger in memory; `store_us`.
     """
     progress = progress or _tell
-    count = 4_000 if quick else 40_000
+    with _tuned():
+        return _run(4_000 if quick else 40_000, progress)
+
+
+@contextmanager
+def _tuned() -> Iterator[None]:
+    """The interpreter as it is in the worker."""
+    turn_s, threshold = sys.getswitchinterval(), gc.get_threshold()
+    tune_interpreter()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(turn_s)
+        gc.set_threshold(*threshold)
+
+
+def _run(count: int, progress: Callable[[str], None]) -> dict[str, Any]:
     found: dict[str, Any] = {"campaigns": CAMPAIGNS, "decisions": count}
     with TemporaryDirectory() as folder, start_servers(Path(folder), mqtt=False, fsync="everysec") as servers:
         client = connect(servers.redis_url or "")
