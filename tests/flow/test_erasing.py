@@ -121,7 +121,7 @@ def test_while_something_is_left_it_is_not_done_and_says_where():
 def test_nothing_is_taken_out_before_every_checkpoint_has_passed():
     world = World(checkpoint=(6, 5))
     assert not world.erasing().carry_out([("r", asked("a"))], threading.Event())
-    assert world.steps == [("keep out", "a"), ("append", Forget("a"))] * 2
+    assert world.steps == [("keep out", "a"), *[("append", Forget("a"))] * 2]
     assert world.noted == {}
 
 
