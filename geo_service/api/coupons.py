@@ -171,8 +171,11 @@ class Desk:
         if key is None:
             return None
         asked = msgspec.json.encode([what, body], order="sorted")
-        own = hashlib.sha256(f"{self.principal.kind}\n{self.principal.id}\n{key}".encode()).hexdigest()
-        return Once(own, hashlib.sha256(asked).hexdigest())
+        return Once(self.own(key), hashlib.sha256(asked).hexdigest())
+
+    def own(self, key: str) -> str:
+        """The idempotency key as this asker's own: two credentials never share one."""
+        return hashlib.sha256(f"{self.principal.kind}\n{self.principal.id}\n{key}".encode()).hexdigest()
 
     def redeem(self, code: str, body: Redeem, key: str | None, time_ms: int = 0) -> Outcome:
         """Redeem; what was bought with it adds to the shopper's interests."""
@@ -218,10 +221,16 @@ async def get_qr(request: Asked, services: Ports, code: FromPath[str]) -> Respon
 
 
 @post("/coupons/{code:str}/lock", guards=[Requires(Action.REDEEM)], status_code=200, summary="Hold a coupon")
-async def post_lock(request: Asked, services: Ports, code: FromPath[str], data: JSONBody[Lock]) -> Coupon:
-    """While a basket is rung up. The answer's `lock` goes into `redeem`; after `ttl_s` the coupon is free again."""
+async def post_lock(
+    request: Asked, services: Ports, code: FromPath[str], data: JSONBody[Lock], key: Key = None
+) -> Coupon:
+    """While a basket is rung up. The answer's `lock` goes into `redeem`; after `ttl_s` the coupon is free again.
+
+    With an `Idempotency-Key` who did not hear the answer may ask again, and gets the same hold.
+    """
     desk = Desk(services, asker(request))
-    return await _answered(lambda: desk.coupons.lock(code, desk.till(code, data), data.ttl_s))
+    asks = "" if key is None else desk.own(key)
+    return await _answered(lambda: desk.coupons.lock(code, desk.till(code, data)._replace(asks=asks), data.ttl_s))
 
 
 @post("/coupons/{code:str}/unlock", guards=[Requires(Action.REDEEM)], status_code=200, summary="Let go of a coupon")

@@ -55,6 +55,8 @@ class Till(NamedTuple):
     """Of the basket, minor units; -1 where nobody says."""
     lock: str = ""
     """The holder that `lock` was given, where there was one."""
+    asks: str = ""
+    """To hold it: an idempotency key, within the asker's own. Who asks again gets the hold that they have."""
     channels: str = "store"
     """Where the campaign's coupons are good."""
     everywhere: bool = False

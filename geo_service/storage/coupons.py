@@ -118,7 +118,7 @@ class Coupons:
     def lock(self, code: str, till: Till, ttl_s: float) -> Outcome:
         """Hold it for a till while a basket is rung up: `held` for `ttl_s` under `coupon["holder"]`, or why not."""
         holder = till.lock or secrets.token_urlsafe(12)
-        return self._ask("lock", code, _asked(till, holder) | {"ttl": round(ttl_s * 1000)})
+        return self._ask("lock", code, _asked(till, holder) | {"ttl": round(ttl_s * 1000), "asks": till.asks})
 
     def unlock(self, code: str, holder: str) -> Outcome:
         """Let go of it before its time."""

@@ -141,6 +141,15 @@ def test_a_hold_says_when_to_ask_again(shop):
     assert said(shop.redeem(code, lock=held["lock"])) == (200, "redeemed")
 
 
+def test_a_till_that_did_not_hear_that_it_holds_a_coupon_asks_again(shop):
+    code = shop.offer()
+    first, again = (shop.post(f"/v1/coupons/{code}/lock", {"store": "harbour"}, "hold") for _ in range(2))
+    assert again.json() == first.json()
+    other = shop.post(f"/v1/coupons/{code}/lock", {"store": "harbour"}, "hold", shop.key(Action.REDEEM))
+    assert said(other) == (409, "coupon-locked")
+    assert said(shop.redeem(code, lock=again.json()["lock"])) == (200, "redeemed")
+
+
 @pytest.mark.parametrize("key", ["", "k" * 201, "k" * 1000])
 def test_a_key_that_is_empty_or_too_long_is_refused_and_nothing_happens(shop, key):
     code = shop.offer()

@@ -171,6 +171,20 @@ def test_what_is_held_stays_good_until_the_hold_ends(coupons, clock, code):
     assert coupons.lock(code, HERE, 120).word == "expired"
 
 
+def test_who_did_not_hear_that_they_hold_it_asks_again_and_holds_it_no_longer_for_that(coupons, clock, code):
+    mine = HERE._replace(asks="till-1:k")
+    first = coupons.lock(code, mine, 120)
+    clock.now_ms += 100_000
+    again = coupons.lock(code, mine, 120)
+    assert (again.word, again.wait_ms) == ("held", 20_000)
+    assert again.coupon["holder"] == first.coupon["holder"]
+    assert coupons.lock(code, HERE._replace(asks="till-2:k"), 120).word == "locked"
+    assert coupons.lock(code, HERE, 120).word == "locked"
+    clock.now_ms += 20_000
+    assert coupons.lock(code, HERE, 120).word == "held"
+    assert coupons.lock(code, mine, 120).word == "locked"
+
+
 def test_a_hold_that_is_over_protects_from_nothing(coupons, clock, code):
     clock.now_ms += 3_590_000
     held = coupons.lock(code, HERE, 120)

@@ -139,9 +139,12 @@ function commands.lock()
     return settle(refused)
   end
   if coupon.state == 'locked' then
-    return answer('locked', number('until_ms') - now)
+    -- Who did not hear the answer asks again, and gets the hold that it has; no longer one, or it might never end.
+    local is_again = asked.asks ~= '' and coupon.asked_by == asked.asks
+    return answer(is_again and 'held' or 'locked', number('until_ms') - now)
   end
-  set({state = 'locked', before = coupon.state, holder = asked.holder, until_ms = text(now + asked.ttl)})
+  set({state = 'locked', before = coupon.state, holder = asked.holder, asked_by = asked.asks,
+       until_ms = text(now + asked.ttl)})
   return answer('held', asked.ttl)
 end
 
