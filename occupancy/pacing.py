@@ -6,6 +6,7 @@ who were invited (`pacing_invited.py`) and commitments, with mean μ and varianc
 probability q, is admitted if μ + q + z √(v + q (1 - q)) stays within the comfort capacity at every horizon at which she could
 be there; turning her away would change nothing before. z is the store's own (`pacing_target.py`): a chance constraint
 (Charnes and Cooper, *Management Science* 6 (1959) 73) whose level is set by what really happens.
+(A price on the overshoot that she adds over all the time ahead was tried: level at a way of ten minutes, behind at twenty.)
 
 Time is given in milliseconds with every call and never runs backwards; nothing is random. A minute is the grain: what the
 minutes make of the state does not depend on how often it is looked at.
