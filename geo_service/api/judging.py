@@ -80,13 +80,22 @@ def _surroundings(kind: Kind, key: str, document: Document, catalogue: Catalogue
         _load_stores_of(site, catalogue, document)
     elif isinstance(document, Campaign):
         _load_stores_of(site, catalogue, document)
-        _load_all(site, catalogue, "fence")  # can any of them make it speak?
+        _load_fences_of(site, catalogue)  # can any of them make it speak?
         skus = [*document.skus, *(sku for sku in (document.benefit.get("sku"),) if isinstance(sku, str))]
         if skus:
             any_product = [sku for sku, _ in catalogue.page("product", None, 1)]
             _load(site, catalogue, "product", [*skus, *any_product])
     site.of(kind)[key] = document
     return site
+
+
+def _load_fences_of(site: Site, catalogue: Catalogue) -> None:
+    """The fences of the stores that are there: of a hundred thousand only those are read as a whole."""
+    after: str | None = None
+    while page := catalogue.page("fence", after, _PAGE):
+        for after, document in page:
+            if owners_of(document).store in site.store:
+                site.fence[after] = decode_document("fence", document)
 
 
 def _load_stores_of(site: Site, catalogue: Catalogue, document: Campaign | Policy) -> None:

@@ -213,7 +213,7 @@ def _campaign(campaign: Campaign, around: _Around) -> Found:
 
 def _policy(policy: Policy, around: _Around) -> Found:
     yield from _references(around.site, policy.stores, [])
-    yield from unknown_tags(policy, around.site)
+    yield from unknown_tags(policy, around.reach)
     try:
         Hours(policy.quiet or {}, "UTC")
     except ValueError as error:

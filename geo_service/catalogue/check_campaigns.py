@@ -25,6 +25,10 @@ class Reach:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.tags = {tag for store in site.store.values() for tag in store.tags}
+        """All that any store has."""
+        self._found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[Fence] | None] = {}
+        """Many campaigns are for the same stores."""
         self._fences: dict[tuple[str | None, str], list[Fence]] = defaultdict(list)
         for fence in site.fence.values():
             if not fence.disabled:
@@ -32,10 +36,13 @@ class Reach:
 
     def fences(self, campaign: Campaign) -> list[Fence] | None:
         """The fences of its stores and its trigger's role; None where it has no store at all."""
-        stores = self.stores(campaign)
-        if not stores:
-            return None
-        return [fence for store in stores for fence in self._fences.get((store.id, campaign.trigger.role), ())]
+        role = campaign.trigger.role
+        named = role, tuple(campaign.stores), tuple(campaign.tags)
+        if named not in self._found:
+            stores = self.stores(campaign)
+            fences = [fence for store in stores for fence in self._fences.get((store.id, role), ())]
+            self._found[named] = fences if stores else None
+        return self._found[named]
 
     def stores(self, campaign: Campaign) -> list[Store]:
         """Its stores, as far as the site has them."""
@@ -63,7 +70,7 @@ def check_campaign(campaign: Campaign, reach: Reach) -> Found:
     if campaign.starts and campaign.ends and campaign.ends <= campaign.starts:
         yield "error", "ends: is not after starts"
     yield from _texts(campaign)
-    yield from unknown_tags(campaign, reach.site)
+    yield from unknown_tags(campaign, reach)
     yield from _trigger(campaign, reach)
     yield from check_when_full(campaign, reach.stores(campaign), reach.fences(campaign) or [])
 
@@ -87,11 +94,10 @@ def _texts(campaign: Campaign) -> Found:
         )
 
 
-def unknown_tags(document: Campaign | Policy, site: Site) -> Found:
+def unknown_tags(document: Campaign | Policy, reach: Reach) -> Found:
     """Tags that no store has."""
-    worn = {tag for store in site.store.values() for tag in store.tags}
     for tag in document.tags:
-        if tag not in worn:
+        if tag not in reach.tags:
             yield "warning", f"tags: no store has the tag {tag[:64]!r}"
 
 
