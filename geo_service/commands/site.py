@@ -22,7 +22,7 @@ _COUNTED: tuple[tuple[Literal["store", "fence", "sensor", "campaign"], str], ...
 
 
 def load_site(folder: Path) -> "Site":
-    """A site that may be run: one error is enough to refuse it.
+    """A site that may be run: one error is enough to refuse it. Of warnings only their number is told.
 
     Raises:
         InvalidInputError: it cannot be read, or has errors; names the first and how many there are.
@@ -38,6 +38,8 @@ def load_site(folder: Path) -> "Site":
         raise InvalidInputError(
             f"{first.file} {first.id}: {first.reason}{more} (geo-service check --site {folder} lists every problem)"
         )
+    if problems:
+        click.echo(f"warnings about the site: {len(problems)} (geo-service check --site {folder} lists them)", err=True)
     return site
 
 

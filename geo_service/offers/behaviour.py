@@ -98,7 +98,9 @@ def _action(told: Told, device: str | None) -> tuple[str, Action]:
         time_ms = None if told.time is None else millis(told.time)
     except ValueError as error:
         raise InvalidInputError(str(error), field="time") from error
-    return require_id(who, "device"), Action(told.type, told.sku, told.category, told.query, told.quantity, time_ms, told.id)
+    return require_id(who, "device"), Action(
+        told.type, told.sku, told.category, told.query, told.quantity, time_ms, told.id
+    )
 
 
 def decode_traits(payload: bytes, device: str) -> Traits:

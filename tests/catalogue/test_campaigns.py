@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
+from geo_service.__main__ import cli
 from geo_service.catalogue.check import check_site
 from geo_service.catalogue.site import read_site
 
@@ -119,3 +121,13 @@ def test_a_language_that_the_texts_have_in_general_is_enough(judged):
 )
 def test_a_policy_that_binds_nothing_is_told_of(judged, policy, reason):
     assert judged(policy={"id": "p"} | policy) == [("warning", reason)]
+
+
+def test_who_runs_a_site_is_told_that_there_are_warnings(tmp_path):
+    (tmp_path / "stores.json").write_text(json.dumps([STORE]))
+    (tmp_path / "policies.json").write_text(json.dumps([{"id": "p", "quite": {}}]))
+    (tmp_path / "log.ndjson").write_text("")
+    arguments = ["replay", "--site", str(tmp_path), "--log", str(tmp_path / "log.ndjson")]
+    said = CliRunner().invoke(cli, arguments)
+    assert (said.exit_code, said.stdout) == (0, "")
+    assert "warnings about the site: 2 (geo-service check" in said.stderr
