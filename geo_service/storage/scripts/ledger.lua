@@ -15,16 +15,20 @@ local counters, records = {hash = KEYS[1], known = {}, changed = {}}, {hash = KE
 local due = {}
 
 local function read(of, names)
-  local known, missing, sought = of.known, {}, {}
-  for _, name in ipairs(names) do
-    if known[name] == nil and not sought[name] then
-      missing[#missing + 1], sought[name] = name, true
+  local known, missing, many = of.known, {}, 0
+  for at = 1, #names do
+    local name = names[at]
+    if known[name] == nil then
+      many = many + 1
+      missing[many], known[name] = name, false
     end
   end
-  for first = 1, #missing, MOST do
-    local found = redis.call('HMGET', of.hash, unpack(missing, first, math.min(first + MOST - 1, #missing)))
-    for at, packed in ipairs(found) do
-      known[missing[first + at - 1]] = packed and cmsgpack.unpack(packed)
+  for first = 1, many, MOST do
+    local found = redis.call('HMGET', of.hash, unpack(missing, first, math.min(first + MOST - 1, many)))
+    for at = 1, #found do
+      if found[at] then
+        known[missing[first + at - 1]] = cmsgpack.unpack(found[at])
+      end
     end
   end
 end
@@ -158,15 +162,18 @@ end
 -- claims: {counter, amount, limit or nil, forget_after or nil}, …
 local function decide(ttl, claims, hold)
   local totals = {}
-  for _, each in ipairs(claims) do
+  for at = 1, #claims do
+    local each = claims[at]
     local name = each[1]
-    if not totals[name] then
+    local total = totals[name]
+    if not total then
       local counter = get(counters, name)
-      totals[name] = counter and counter[1] or 0
+      total = counter and counter[1] or 0
     end
-    totals[name] = totals[name] + each[2]
+    totals[name] = total + each[2]
   end
-  for _, each in ipairs(claims) do
+  for at = 1, #claims do
+    local each = claims[at]
     if totals[each[1]] > (each[3] or LARGEST) then
       return {OVER, each[1], now + window, 0, 0, 0, {}, 0}
     end
@@ -243,11 +250,13 @@ local function named(items)
   elseif ARGV[1] ~= 'reserve' then
     return items, {}
   end
-  local keys, names = {}, {}
-  for _, reservation in ipairs(items) do
-    keys[#keys + 1] = reservation[1]
-    for _, each in ipairs(reservation[2]) do
-      names[#names + 1] = each[1]
+  local keys, names, many = {}, {}, 0
+  for at = 1, #items do
+    local claims = items[at][2]
+    keys[at] = items[at][1]
+    for number = 1, #claims do
+      many = many + 1
+      names[many] = claims[number][1]
     end
   end
   return keys, names
