@@ -18,7 +18,7 @@ import msgspec
 from geo_service.catalogue.documents import Campaign, Fence, Store
 from geo_service.catalogue.site import Site
 from geo_service.flow.entries import Pursuit
-from geo_service.flow.waiting import AT_ONCE, Waiter, Waiting
+from geo_service.flow.waiting import AT_ONCE, Waiter, Waiting, comes_in
 from geo_service.offers.campaigns import Placement, concerns
 from geo_service.offers.decide import Option, Plan
 from geo_service.offers.facts import Facts
@@ -351,4 +351,4 @@ def _ends_waiting(later: Crossing, trigger: Crossing) -> bool:
         return False
     if later.type == "exit" or later.reason != "observed":
         return later.fence == trigger.fence
-    return later.role == "store" and trigger.role != "store"
+    return comes_in(later) and trigger.role != "store"

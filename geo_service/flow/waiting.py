@@ -22,6 +22,11 @@ AT_ONCE: Final = 10
 SOON_MS: Final = 1_000
 
 
+def comes_in(crossing: Crossing) -> bool:
+    """Whether it says that somebody is in the store, and not merely in passing."""
+    return crossing.role == "store" and crossing.type in ("enter", "dwell")
+
+
 class Waiter(msgspec.Struct, kw_only=True):
     """Somebody who waits."""
 
@@ -84,7 +89,7 @@ class Waiting:
         if crossing.type == "exit" or crossing.reason != "observed":
             self._keep(store, lambda each: (each.device, each.crossing.fence) != (crossing.device, crossing.fence))
             return
-        if crossing.role == "store":  # nobody needs to be invited to where she is
+        if comes_in(crossing):  # nobody needs to be invited to where she is
             self._keep(store, lambda each: each.device != crossing.device or each.crossing.role == "store")
         for waiter in self._of.get(store, ()):
             if waiter.device == crossing.device:
