@@ -243,7 +243,7 @@ class Partition:
         if isinstance(body, Forget):
             self.profiles.forget(body.device)
             self._events(self.devices.forget(body.device, now_ms), now_ms)
-            self.offering.pursuing.waiting.keep(lambda waiter: waiter.device != body.device)
+            self.offering.pursuing.waiting.end(body.device)
             return
         self._events(self.devices.consent(body, now_ms), now_ms)
         if not self.devices.agrees(body.device, "offers"):

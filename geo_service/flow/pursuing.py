@@ -294,12 +294,11 @@ class Pursuing:
         campaigns = self._site.campaign
         word = campaigns[offer.campaign].exclusive
 
-        def is_wanted(waiter: Waiter) -> bool:
-            if waiter.device != offer.device:
-                return True
-            return waiter.campaign != offer.campaign and (word is None or campaigns[waiter.campaign].exclusive != word)
+        def is_had(waiter: Waiter) -> bool:
+            excluded = word is not None and campaigns[waiter.campaign].exclusive == word
+            return excluded or waiter.campaign == offer.campaign
 
-        self.waiting.keep(is_wanted)
+        self.waiting.end(offer.device, is_had)
 
 
 def stopped_by_pacing(plan: Plan, offers: Sequence[Offer]) -> tuple[Option, Offer] | None:

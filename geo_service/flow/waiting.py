@@ -5,6 +5,7 @@ as there may be room: first by the campaign's priority, then by who came first. 
 fence (for whatever reason), comes in by herself, or gets what she waits for in another way.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self
 
@@ -53,6 +54,8 @@ class Waiting:
 
     def __init__(self) -> None:
         self._of: dict[str, list[Waiter]] = {}
+        self._places: Counter[str] = Counter()
+        """By device how many places it has: nearly everybody has none, and is passed over."""
         self._due_ms: dict[str, int] = {}
         self._asked_ms: dict[str, int] = {}
         self._calm_until_ms = 0
@@ -70,6 +73,7 @@ class Waiting:
         if len(queue) >= MOST:
             return False
         self._of[store] = [*queue, waiter]
+        self._places[waiter.device] += 1
         self._due(store, min(self._due_ms.get(store, now_ms + ASKED_EVERY_MS), now_ms + ASKED_EVERY_MS))
         return True
 
@@ -84,7 +88,7 @@ class Waiting:
     def heard(self, crossing: Crossing, facts: Facts | None) -> None:
         """A crossing at one of these stores: somebody leaves, comes in, or is merely seen again; facts where they are told."""
         store = crossing.store or ""
-        if store not in self._of:
+        if crossing.device not in self._places or store not in self._of:
             return
         if crossing.type == "exit" or crossing.reason != "observed":
             self._keep(store, lambda each: (each.device, each.crossing.fence) != (crossing.device, crossing.fence))
@@ -119,8 +123,20 @@ class Waiting:
         for store in list(self._of):
             self._keep(store, wanted)
 
+    def end(self, device: str, unwanted: Callable[[Waiter], bool] = lambda _: True) -> None:
+        """Somebody waits no longer, for these or for anything."""
+        if device in self._places:
+            self.keep(lambda each: each.device != device or not unwanted(each))
+
     def _keep(self, store: str, wanted: Callable[[Waiter], bool]) -> None:
-        kept = [each for each in self._of.get(store, ()) if wanted(each)]
+        kept: list[Waiter] = []
+        for each in self._of.get(store, ()):
+            if wanted(each):
+                kept.append(each)
+            else:
+                self._places[each.device] -= 1
+                if not self._places[each.device]:
+                    del self._places[each.device]
         if kept:
             self._of[store] = kept
         else:
@@ -170,6 +186,7 @@ class Waiting:
         waiting = cls()
         for waiter in msgspec.convert(dumped.get("waiters", []), list[Waiter]):
             waiting._of.setdefault(waiter.crossing.store or "", []).append(waiter)
+            waiting._places[waiter.device] += 1
         waiting._due_ms = dict(dumped.get("due", {}))
         waiting._asked_ms = dict(dumped.get("asked", {}))
         return waiting
