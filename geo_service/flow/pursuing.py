@@ -132,7 +132,7 @@ class Pursuing:
         """
         said: list[Offer] = []
         further: list[Try] = []
-        at = 0
+        at, by_device = 0, None
         for each in tries:
             of_this = offers[at : at + len(each.plan.options)]
             at += len(of_this)
@@ -143,21 +143,19 @@ class Pursuing:
             if each.pursuit is not None:
                 further += self._after_stop(each.pursuit, of_this, judge, now_ms)
             elif (stopped := stopped_by_pacing(each.plan, of_this)) is not None:
-                further += self._after_trigger(each, *stopped, crossings, judge, now_ms)
+                by_device = _by_device(crossings) if by_device is None else by_device
+                if not _has_left(each, by_device):
+                    further += self._after_trigger(each, *stopped, judge, now_ms)
         if self.waiting:
             for offer in said:
                 if offer.decision != "withheld":
                     self._supersede(offer)
         return said, further
 
-    def _after_trigger(
-        self, tried: Try, option: Option, offer: Offer, crossings: Sequence[Crossing], judge: Judge, now_ms: int
-    ) -> list[Try]:
+    def _after_trigger(self, tried: Try, option: Option, offer: Offer, judge: Judge, now_ms: int) -> list[Try]:
         crossing, facts = tried.plan.crossing, tried.plan.world.facts
         campaign, when = option.placement.campaign, option.placement.terms.when_full
         if when is None or self.waiting.holds(crossing.store or "", crossing.device, campaign.id):
-            return []
-        if any(_ends_waiting(later, crossing) for later in crossings[tried.place + 1 :]):
             return []
         then: dict[str, Any] = {}
         stores: list[str] = []
@@ -342,6 +340,20 @@ def _until_ms(placement: Placement, wait_s: float | None, now_ms: int) -> int:
     until_ms = now_ms + round((wait_s or 0) * 1000)
     ends_ms = placement.terms.ends_ms
     return until_ms if ends_ms is None else min(until_ms, ends_ms)
+
+
+def _by_device(crossings: Sequence[Crossing]) -> dict[str, list[tuple[int, Crossing]]]:
+    """Crossings with their places, by whose they are: an entry may have thousands."""
+    found: dict[str, list[tuple[int, Crossing]]] = {}
+    for place, crossing in enumerate(crossings):
+        found.setdefault(crossing.device, []).append((place, crossing))
+    return found
+
+
+def _has_left(tried: Try, by_device: dict[str, list[tuple[int, Crossing]]]) -> bool:
+    """Whether the same entry says that she has left, or come in by herself, after she triggered this."""
+    trigger = tried.plan.crossing
+    return any(place > tried.place and _ends_waiting(later, trigger) for place, later in by_device[trigger.device])
 
 
 def _ends_waiting(later: Crossing, trigger: Crossing) -> bool:
