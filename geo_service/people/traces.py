@@ -115,7 +115,7 @@ class Trace:
                 if self._is_key(key):
                     yield path, plain(each)
                 else:
-                    yield from self.excerpts(each, f"{path}.{key}" if path else str(key))
+                    yield from self.excerpts(each, f"{path}.{_name(key)}" if path else _name(key))
         elif isinstance(value, list | tuple):
             field = path.rpartition(".")[2]
             if any(isinstance(each, str) and self.is_in_value(each, field) for each in value):
@@ -127,7 +127,9 @@ class Trace:
 
 def decoded(data: bytes) -> Any:
     """JSON or MessagePack as plain values; `_UNREADABLE` where it is neither."""
-    for decode in (msgspec.json.decode, msgspec.msgpack.decode):
+    # A lone byte is a letter, though MessagePack would take it for a number.
+    decoders = (msgspec.json.decode, msgspec.msgpack.decode) if len(data) > 1 else (msgspec.json.decode,)
+    for decode in decoders:
         try:
             return decode(data)
         except _BAD:
@@ -141,10 +143,17 @@ def plain(value: Any) -> Any:
         inner = decoded(value)
         return value.decode("utf-8", "replace") if inner is _UNREADABLE else plain(inner)
     if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {_name(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
+    if isinstance(value, msgspec.msgpack.Ext):
+        return plain(bytes(value.data))
     return value
+
+
+def _name(key: Any) -> str:
+    """A field's name; Redis tells its own as bytes."""
+    return key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
 
 
 def lines_about(trace: Trace, blob: bytes) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from geo_service.catalogue.documents import Campaign, Caps, Policy, PolicyCaps, 
 from geo_service.flow.entries import Action, Behaviour, Handover, Traits, encode_body
 from geo_service.offers.campaigns import Placement, StoreRules, Terms
 from geo_service.offers.facts import Facts
-from geo_service.people.traces import NAMES_NOBODY, Trace
+from geo_service.people.traces import NAMES_NOBODY, Trace, plain
 from sensors.instants import instant
 
 IDS = st.text("abc.:-_1", min_size=1, max_size=8)
@@ -188,3 +188,24 @@ def test_excerpts_are_the_smallest_parts_that_say_who():
         ("handed", {"device": "phone-1", "at": 7}),
         ("packed.seen", [1, 2]),
     ]
+
+
+def test_fields_that_the_store_tells_as_bytes_are_told_by_their_names():
+    kept = {b"offer": b"0-1-0-0.0", b"state": b"issued", b"till": b'{"receipt":"7"}', "plain": {3: b"x"}}
+    assert plain(kept) == {
+        "offer": "0-1-0-0.0",
+        "state": "issued",
+        "till": {"receipt": "7"},
+        "plain": {"3": "x"},
+    }
+
+
+@pytest.mark.parametrize("kept", [b"\xff\xfe", b"\xd4\x01A", b"\xc7\x02\x05\xff\xfe"])
+def test_bytes_that_are_no_text_can_be_told_too(kept):
+    """The second and third are extensions of MessagePack, as a digest may look by chance."""
+    told = plain({b"digest": kept})
+    assert msgspec.json.decode(msgspec.json.encode(told)) == told
+
+
+def test_an_excerpts_path_is_made_of_names():
+    assert list(Trace("phone-1").excerpts({b"held": [{"device": "phone-1"}]})) == [("held", {"device": "phone-1"})]

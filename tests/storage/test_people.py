@@ -154,7 +154,10 @@ def test_a_key_that_nobody_thought_of_is_walked_like_any_other(made_up, client, 
     fill(OTHER)
     data = PersonalData(client, 1, keys=keys)
     names = {key.name for key in MADE_UP}
-    assert data.export(PERSON).keys() == names
+    told = data.export(PERSON)
+    assert told.keys() == names
+    assert told["made_thing"] == [{"device": PERSON, "amount": 3}]
+    assert told["made_stream"] == [{"d": {"device": PERSON}}]
     assert data.left(PERSON) == sorted(names)
     before = data.export(OTHER)
     assert data.erase(PERSON) == {"made_map": 2} | dict.fromkeys(names - {"made_map"}, 1)
