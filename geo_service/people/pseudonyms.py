@@ -1,8 +1,8 @@
 """Names under which people stand in history: pseudonyms that change with the day, unless a person agreed to analytics.
 
-A day's salt is random, of that day alone, and thrown away afterwards: then nobody, we included, can tell which pseudonyms
-of two days are one person, or whose one is. Keyed hashing as in NIST SP 800-107; 80 bits, so that a million devices a day
-meet with a chance of one in 10^12.
+No history about people is written yet; when it is, these are the names in it. A day's salt is to be random, of that day
+alone, and thrown away afterwards: then nobody, we included, can tell which pseudonyms of two days are one person, or whose
+one is. Keyed hashing as in NIST SP 800-107; 80 bits, so that a million devices a day meet with a chance of one in 10^12.
 """
 
 import base64
