@@ -1,5 +1,6 @@
 """A document that somebody sends, judged as it would be on import: beside the documents it names."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
@@ -117,6 +118,21 @@ def _load_all(site: Site, catalogue: Catalogue, kind: Kind) -> None:
     while page := catalogue.page(kind, after, _PAGE):
         for after, document in page:
             site.of(kind)[after] = decode_document(kind, document)
+
+
+def require_stores(named: Collection[str], catalogue: Catalogue) -> None:
+    """Refuse stores that do not exist, as the documents that name one are refused.
+
+    Raises:
+        InvalidInputError: the first of them, for the field `stores`.
+    """
+    missing, after = set(named), None
+    while missing and (page := catalogue.page("store", after, _PAGE)):
+        missing.difference_update(key for key, _ in page)
+        after = page[-1][0]
+    if missing:
+        first = next(store for store in named if store in missing)
+        raise InvalidInputError(f"there is no store {first!r}", field="stores")
 
 
 def references_to(store: str, catalogue: Catalogue, limit: int = 5) -> list[str]:

@@ -11,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter, SkipValidation
 
 from geo_service.api.access import Asked, Requires, asker
+from geo_service.api.judging import require_stores
 from geo_service.api.problems import Problem, forbidden, not_found
 from geo_service.api.services import Services, Webhooks
 from geo_service.delivery.webhook_endpoints import Endpoint, EndpointBody, check_body, made, replaced, rotated
@@ -147,13 +148,14 @@ def _find(webhooks: Webhooks, principal: Principal, key: str) -> Endpoint:
     return endpoint
 
 
-def _wanted(webhooks: Webhooks, principal: Principal, body: EndpointBody) -> EndpointBody:
-    """The body within the asker's rights.
+def _wanted(services: Services, principal: Principal, body: EndpointBody, before: Endpoint | None) -> EndpointBody:
+    """The body within the asker's rights. Stores that it named `before` may be gone by now, and yet it can be changed.
 
     Raises:
         ProblemError: 403.
-        InvalidInputError: it cannot be had.
+        InvalidInputError: it cannot be had, or names a store that does not exist and would be heard of in vain.
     """
+    named = body.stores or []
     if principal.stores is not None:
         if body.stores is not None and not set(body.stores) <= principal.stores:
             raise forbidden("not all of these stores are yours")
@@ -161,7 +163,9 @@ def _wanted(webhooks: Webhooks, principal: Principal, body: EndpointBody) -> End
     if body.identities and not principal.may(Action.IDENTITIES):
         raise forbidden("who may not see device ids cannot have them sent")
     check_body(body)
-    webhooks.check_url(body.url)
+    known = before.stores if before is not None and before.stores is not None else frozenset()
+    require_stores([store for store in named if store not in known], services.catalogue)
+    _ports(services).check_url(body.url)
     return body
 
 
@@ -224,9 +228,8 @@ async def post_webhook(request: Asked, services: Ports, data: JSONBody[EndpointB
     webhooks, principal = _ports(services), asker(request)
 
     def make() -> Made:
-        endpoint = made(
-            _wanted(webhooks, principal, data), f"wh-{secrets.token_hex(8)}", new_secret(), services.now_ms()
-        )
+        body = _wanted(services, principal, data, None)
+        endpoint = made(body, f"wh-{secrets.token_hex(8)}", new_secret(), services.now_ms())
         webhooks.endpoints.add(endpoint)
         return Made(endpoint.id, endpoint.secrets[0].secret)
 
@@ -264,8 +267,7 @@ async def put_webhook(request: Asked, services: Ports, key: FromPath[str], data:
     webhooks, principal = _ports(services), asker(request)
 
     def change() -> Webhook:
-        _find(webhooks, principal, key)
-        body = _wanted(webhooks, principal, data)
+        body = _wanted(services, principal, data, _find(webhooks, principal, key))
         endpoint = webhooks.endpoints.change(key, lambda found: replaced(found, body))
         if endpoint is None:
             raise not_found("webhook", key)

@@ -66,6 +66,31 @@ def test_a_webhook_is_made_and_its_secret_is_told_once(office, make, bearer):
     assert office.get("/v1/webhooks", headers=bearer("sk_all")).json()["items"] == [shown.json()]
 
 
+def test_a_store_that_is_none_is_named_since_nothing_would_ever_be_heard_of_it(office, make, bearer):
+    assert make(stores=["harbour", "harbor"]).json()["errors"] == [
+        {"field": "stores", "reason": "there is no store 'harbor'"}
+    ]
+    assert office.get("/v1/webhooks", headers=bearer("sk_all")).json()["items"] == []
+    key = make(stores=["harbour"]).json()["id"]
+    changed = office.put(f"/v1/webhooks/{key}", json=WANTED | {"stores": ["harbor"]}, headers=bearer("sk_all"))
+    assert (changed.status_code, changed.json()["errors"][0]["field"]) == (400, "stores")
+    assert office.get(f"/v1/webhooks/{key}", headers=bearer("sk_all")).json()["stores"] == ["harbour"]
+
+
+def test_a_store_that_is_gone_does_not_keep_a_webhook_of_it_from_being_changed(office, make, bearer, fakes):
+    key = make(stores=["harbour", "market"]).json()["id"]
+    fakes.catalogue.remove("store", "market")
+    wanted = WANTED | {"stores": ["market", "harbour"], "enabled": False}
+    changed = office.put(f"/v1/webhooks/{key}", json=wanted, headers=bearer("sk_all"))
+    assert (changed.status_code, changed.json()["disabled"]) == (200, "switched off")
+
+
+def test_who_names_no_stores_hears_of_those_of_the_key_whether_they_are_there_yet_or_not(office, make, bearer, fakes):
+    fakes.catalogue.remove("store", "harbour")
+    own = make("sk_harbour").json()["id"]
+    assert office.get(f"/v1/webhooks/{own}", headers=bearer("sk_harbour")).json()["stores"] == ["harbour"]
+
+
 def test_a_rotation_tells_another_secret(office, make, bearer):
     made = make().json()
     rotated = office.post(f"/v1/webhooks/{made['id']}/rotate", headers=bearer("sk_all"))
@@ -82,6 +107,8 @@ def test_a_rotation_tells_another_secret(office, make, bearer):
         ({"url": "gopher://hooks.example/"}, "url"),
         ({"kinds": ["weather"]}, "kinds"),
         ({"kinds": ["rejected"]}, "kinds"),
+        ({"stores": ["harbour", "harbor"]}, "stores"),
+        ({"stores": ["no id"]}, "stores"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_field(make, more, field):
