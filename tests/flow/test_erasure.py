@@ -164,7 +164,7 @@ def have_wait(service, town, until, *people):
             any(each["part"] == "offering.waiting.waiters" for each in of_one.get("checkpoint", ())) for of_one in kept
         )
 
-    until(wait)
+    until(wait, timeout_s=90)
 
 
 def told(service, person):
