@@ -2,7 +2,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 
 import pytest
@@ -12,6 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from geo_service.delivery.mqtt_reader import MqttReader
 from geo_service.delivery.mqtt_url import BrokerUrl
 from geo_service.embedded.servers import find_mosquitto, start_servers
+
+from .webhook_office import Office, Receiver
 
 _numbers = count()
 
@@ -172,3 +174,26 @@ def broker(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("broker")
     with start_servers(folder, redis=False, prefer=request.param) as servers:
         yield servers.mqtt_url
+
+
+@pytest.fixture
+def receiver():
+    """An endpoint."""
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def office(redis, request):
+    """Make senders of webhooks that stop with the test."""
+    with ExitStack() as stack:
+
+        def make(**options):
+            made = Office(redis, f"w{abs(hash(request.node.name))}:", **options)
+            stack.callback(made.stop)
+            return made
+
+        yield make
+    for key in redis.scan_iter(match=f"w{abs(hash(request.node.name))}:*"):
+        redis.delete(key)
