@@ -34,8 +34,6 @@ HOLD_AT: Final = 0.98
 REOPEN_AT: Final = 0.90
 SLACK_MS: Final = 2 * MINUTE_MS
 BLIND_MS: Final = 10 * MINUTE_MS
-_DEGRADED: Final = 1.5
-"""Factor of the occupancy's standard error while some sensors are silent."""
 _FAR_OFF: Final = 3.0
 _NEVER: Final = 1e-3
 
@@ -103,7 +101,8 @@ class Pacer:
             state.blind_since_ms = state.now_ms if state.blind_since_ms is None else state.blind_since_ms
         else:
             state.blind_since_ms, state.measured = None, True
-        state.people, state.variance, state.status = _standing(people, variance, status)
+        state.unheard.estimated(float(variance))
+        state.people, state.variance, state.status = state.standing(people, variance, status)
         self._held()
         if state.forecast is not None and not state.forecast.stand(state.people, state.variance):
             state.forecast = None
@@ -111,7 +110,7 @@ class Pacer:
     def stands_at(self, people: float, variance: float, status: Status) -> bool:
         """Whether `occupied` would say nothing new."""
         state = self._state
-        return (state.people, state.variance, state.status) == _standing(people, variance, status)
+        return (state.people, state.variance, state.status) == state.standing(people, variance, status)
 
     def recounted(self, at_ms: int, people: float) -> None:
         """Somebody counted by eye, which comes before what `occupied` tells of it.
@@ -209,6 +208,7 @@ class Pacer:
             self._stays.exits(state.outs, state.people)
         else:
             self._stays.unheard()
+        state.unheard.minute(state.seen, state.ins, state.status, self._stays.mean_minutes)
         if state.ins:
             self._stays.came(state.ins)
         state.ins = state.outs = state.seen = 0.0
@@ -386,10 +386,6 @@ class Pacer:
 _SHAPE: Final = 2
 """Of what `dump` writes; forecasts of shape 1 did not say what they took for granted."""
 _PARTS: Final = tuple(part_of_day(hour) for hour in range(24))
-
-
-def _standing(people: float, variance: float, status: Status) -> tuple[float, float, Status]:
-    return max(float(people), 0.0), float(variance) * (_DEGRADED**2 if status == "degraded" else 1.0), status
 
 
 def _positive(capacity: int | None) -> int:

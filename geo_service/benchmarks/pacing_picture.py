@@ -51,8 +51,8 @@ def chart(frontiers: dict[str, Points]) -> str:
         parts.append(f'<polyline fill="none" {style} points="{path}"/>')
         if len(points) == 1 or name == "ours":
             parts += [f'<circle cx="{_x(over)}" cy="{_y(many, top)}" r="3.5" fill="#1d4ed8"/>' for over, many in points]
-        end = _x(points[-1][0]) + 8
-        parts.append(f'<text x="{end}" y="{labels[name] + 4}" fill="#333">{escape(label)}</text>')
+        end, lift = _x(points[-1][0]) + 8, 8 if name == "ours" else 0  # its line ends amid the others
+        parts.append(f'<text x="{end}" y="{labels[name] + 4 - lift}" fill="#333">{escape(label)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

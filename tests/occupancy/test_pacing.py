@@ -244,6 +244,31 @@ def test_who_was_invited_and_comes_while_the_sensors_are_silent_counts_as_oversh
     assert made.target.today == pytest.approx(10, abs=0.5)
 
 
+def test_the_invited_whom_silent_doors_did_not_count_are_reckoned_with_until_the_estimate_is_sure_again():
+    made = pacer(60)
+    for number in range(40):
+        made.sent(T0, f"o{number}", WALK_S)
+    made.occupied(T0 + MINUTE_MS, 60, 40.0, "degraded")
+    for number in range(20):
+        made.came(T0 + 2 * MINUTE_MS, f"o{number}")
+    made.occupied(T0 + 3 * MINUTE_MS, 60, 40.0, "degraded")
+    assert made.verdict(T0 + 3 * MINUTE_MS, WALK_S).evidence.now == pytest.approx(80, abs=0.1)
+    assert made.stands_at(60, 40.0, "degraded")
+    made.occupied(T0 + 4 * MINUTE_MS, 60, 10.0, "live")
+    assert made.verdict(T0 + 4 * MINUTE_MS, WALK_S).evidence.now == pytest.approx(65, abs=0.3)
+
+
+def test_the_invited_whom_the_doors_counted_are_not_counted_twice_though_a_sensor_is_silent():
+    made = pacer(60)
+    for number in range(40):
+        made.sent(T0, f"o{number}", WALK_S)
+    for minute in range(1, 21):
+        made.came(T0 + minute * MINUTE_MS, f"o{minute}")
+        made.counted(T0 + minute * MINUTE_MS, 3, 3)
+        made.occupied(T0 + minute * MINUTE_MS, 60, 40.0, "degraded")
+    assert made.verdict(T0 + 21 * MINUTE_MS, WALK_S).evidence.now == 60
+
+
 def test_how_large_groups_are_is_learned_from_the_doors_and_widens_what_is_expected():
     sigmas = {}
     for size in (1, 4):
