@@ -141,8 +141,8 @@ def _place(store: Store, zone: ZoneInfo) -> Found:
     if abs(store.lat) <= 1 and store.lat == store.lon:
         yield "error", f"lat, lon: ({store.lat:g}, {store.lon:g}) is where unknown addresses are put, not a store"
         return
-    if store.timezone == "UTC":
-        return
+    if store.timezone == "UTC" or store.timezone.startswith("Etc/"):
+        return  # of no place
     offset = zone.utcoffset(_WINTER)
     strayed = 0.0 if offset is None else abs((offset.total_seconds() / 3600 - store.lon / 15 + 12) % 24 - 12)
     if strayed > _SOLAR_HOURS_TOLERANCE:
