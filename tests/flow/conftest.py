@@ -312,3 +312,9 @@ def service_of(tmp_path_factory):
             service.stop()
 
     return make
+
+
+@pytest.fixture(params=[1, 3], ids=["one partition", "three partitions"])
+def partitions(request):
+    """Into how many the log of a test is divided."""
+    return request.param

@@ -19,6 +19,7 @@ STRICT = Rules("strict")
 STORES = {"s1": 45.0, "s2": 45.01, "s3": 45.02, "s4": 45.03, "s5": 45.04}
 """Latitudes: a good kilometre from each to the next."""
 LON = -6.0
+FULL = 60
 BOTH = WhenFull(redirect_m=2500, wait_s=1800)
 WAIT = WhenFull(wait_s=1800)
 REDIRECT = WhenFull(redirect_m=2500)
@@ -171,3 +172,11 @@ def brief(said):
 
 def as_json(offer):
     return json.loads(outputs.encode(offer))
+
+
+def full(town, *stores, second=1):
+    """These stores are full; in the others there are two people."""
+    for store in stores:
+        town.count(second, store, FULL)
+    for store in town.site.store.keys() - set(stores):
+        town.count(second, store, 2)
