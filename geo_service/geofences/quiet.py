@@ -29,12 +29,12 @@ from geo_service.geofences.steady import (
     DEPTH_SIGMAS,
     DOUBT,
     ENTER,
-    FOLLOWED,
     LEAST_ACCURACY_M,
     LEAVE,
     REACH_SIGMAS,
     UNKNOWN_ACCURACY_M,
     evidence,
+    followed_odds,
     gap,
     odds,
     weigh,
@@ -128,6 +128,7 @@ def _steady(tables: Tables, stays: SteadyStays, ping: _Ping, followed: range) ->
     if not {slot for slot, _ in found}.issuperset(slots):
         return False
     since = gap((ping.time_ms - tables.devices.fix_ms.item(ping.place)) / 1000)
+    least = float(followed_odds(since))
     position_of = dict(zip(slots, followed, strict=True))
     beliefs = []
     for slot, distance_m in found:
@@ -136,10 +137,10 @@ def _steady(tables: Tables, stays: SteadyStays, ping: _Ping, followed: range) ->
         before = 0.0 if position is None else stays.odds.item(position)
         after = float(weigh(before, evidence(since, sigma, half_m, distance_m)))
         if position is None:
-            if after >= _ENTER or after > _FOLLOWED:
+            if after >= _ENTER or after > least:
                 return False
             continue
-        low_ms = _believed(tables, stays, ping, (slot, position), after)
+        low_ms = _believed(tables, stays, ping, (slot, position), (after, least))
         if low_ms is None:
             return False
         beliefs.append((position, after, low_ms))
@@ -149,16 +150,22 @@ def _steady(tables: Tables, stays: SteadyStays, ping: _Ping, followed: range) ->
     return True
 
 
-_ENTER, _DOUBT, _LEAVE, _FOLLOWED = odds(ENTER), odds(DOUBT), odds(LEAVE), odds(FOLLOWED)
+_ENTER, _DOUBT, _LEAVE = odds(ENTER), odds(DOUBT), odds(LEAVE)
 
 
-def _believed(tables: Tables, stays: SteadyStays, ping: _Ping, pair: tuple[int, int], after: float) -> int | None:
-    """Since when a followed pair has looked outside, or NEVER; None if its stay begins, ends, or is newly doubted."""
+def _believed(
+    tables: Tables, stays: SteadyStays, ping: _Ping, pair: tuple[int, int], to: tuple[float, float]
+) -> int | None:
+    """Since when a followed pair has looked outside, or NEVER; None if its stay begins, ends, or is newly doubted.
+
+    `to`: the odds after the ping, and those down to which somebody outside is followed.
+    """
     slot, position = pair
+    after, least = to
     was_in = stays.within.item(position)
     low_ms = stays.low_ms.item(position)
     if not was_in:
-        quiet = _FOLLOWED < after < _ENTER
+        quiet = least < after < _ENTER
         return NEVER if quiet and _stays_so(tables, ping, slot, position, inside=False) else None
     if after <= _LEAVE:
         return None

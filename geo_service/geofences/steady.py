@@ -50,6 +50,8 @@ ENTER, DOUBT, LEAVE = 0.6, 0.24, 0.03
 """Beliefs at which a stay begins, is doubted, and ends."""
 FOLLOWED = 0.2
 """A pair outside with a lesser belief is forgotten: the next fix begins anew."""
+FOLLOWED_S = 29.0
+"""After a shorter gap a lesser belief is followed, too: of many fixes a second each one says little, and all of them much."""
 UNKNOWN_ACCURACY_M = 15.0
 LEAST_ACCURACY_M = 5.0
 ACCURACY_TO_SIGMA = 1.5
@@ -68,6 +70,7 @@ FARTHEST_M = 50.0
 """A fix so bad that it may be of any fence within this distance is not asked about others."""
 
 
+_COME = 1 - math.exp(-FOLLOWED_S / COME_S)
 Number = TypeVar("Number", float, Floats)
 """One value or a column of them: the rule is written once."""
 
@@ -144,6 +147,12 @@ def evidence(since: Gap[Number], sigma: Number, half_m: Number, distance_m: Numb
     said = since.gain * log_odds(-distance_m / sigma)
     ratio: Number = np.exp(np.minimum(np.maximum(said, -MOST_OUTWARDS), MOST_INWARDS))
     return Evidence(share * MOST_COME * since.come, share * since.go, ratio)
+
+
+def followed_odds(since: Gap[Number]) -> Number:
+    """The odds down to which somebody outside is followed after a gap: half of what coming in within it makes of nothing."""
+    least: Number = odds(FOLLOWED) * np.minimum(since.come / _COME, 1.0)
+    return least
 
 
 def weigh(before: Number, found: Evidence[Number]) -> Number:

@@ -24,14 +24,13 @@ from geo_service.geofences.steady import (
     DEPTH_SIGMAS,
     FAR_SIGMAS,
     FARTHEST_M,
-    FOLLOWED,
     REACH_SIGMAS,
     Evidence,
     Gap,
     evidence,
+    followed_odds,
     gap,
     judge,
-    odds,
     sigma_m,
     weigh,
 )
@@ -101,6 +100,7 @@ class _Weighing:
         seen_ms = rows.before(tables.devices.fix_ms, rows.time_ms)
         dt_s = np.where(seen_ms == NEVER, np.inf, (rows.time_ms - np.maximum(seen_ms, 0)) / 1000)
         self._gap = gap(dt_s)
+        self._least = followed_odds(self._gap)
         reach = np.minimum(REACH_SIGMAS * self._sigma, FARTHEST_M)
         near = tables.index.within(rows.lat, rows.lon, reach, DEPTH_SIGMAS * self._sigma)
         row = np.asarray(near.row, np.int64)
@@ -148,7 +148,7 @@ class _Weighing:
         time_ms = rows.time_ms[row]
         exit_after_ms = self._tables.fences.exit_after_ms[self._slot[track]]
         belief = judge(after, was_in, self._low_ms[track], time_ms, exit_after_ms)
-        keep = belief.inside | (after > odds(FOLLOWED))
+        keep = belief.inside | (after > self._least[row])
         if rows.repeats:
             self._odds[track] = np.where(keep, after, 0)
             self._inside[track], self._low_ms[track], self._alive[track] = belief.inside, belief.low_ms, keep

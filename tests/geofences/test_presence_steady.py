@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from geo_service.catalogue.documents import Fence
 from geo_service.geofences.presence import Presence
 from geo_service.pings.batch import PingBatch
@@ -16,7 +18,7 @@ SHOP = Fence(
 
 def at(seconds, metres, accuracy_m=10.0, device="d1"):
     """A ping so many metres east of the shop's middle."""
-    return (device, NOON + seconds * 1000, 0.0, 10 + metres * METRE, accuracy_m, math.nan, math.nan, 0)
+    return (device, NOON + round(seconds * 1000), 0.0, 10 + metres * METRE, accuracy_m, math.nan, math.nan, 0)
 
 
 def walk(presence, *pings):
@@ -51,6 +53,22 @@ def test_a_doubt_that_lasts_ends_the_stay_without_another_ping():
     assert presence.tick(NOON + 119_000) == []
     [event] = presence.tick(NOON + 120_000)
     assert (event.type, event.time_ms, event.duration_ms) == ("exit", NOON + 60_000, 60_000)
+
+
+@pytest.mark.parametrize("accuracy_m", [5.0, 15.0, math.nan, 25.0])
+@pytest.mark.parametrize("every_s", [0.2, 1])
+def test_who_pings_often_comes_and_goes_where_others_do(every_s, accuracy_m):
+    """Of many fixes a second each one says little; all of them together say as much as a few."""
+
+    def stay(every_s):
+        way = [max(160 - 1.3 * second, 0) for second in range(200)]
+        way += way[::-1]
+        seconds = [number * every_s for number in range(int(len(way) / every_s))]
+        events = walk(steady(), *(at(round(each, 1), way[int(each)], accuracy_m) for each in seconds))
+        [(_, entered, _), (_, left, _)] = [event for event in events if event[0] != "dwell"]
+        return entered, left
+
+    assert stay(every_s) == pytest.approx(stay(5), abs=15)
 
 
 def test_what_is_believed_survives_a_dump():
