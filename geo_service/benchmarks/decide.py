@@ -1,7 +1,7 @@
 """`geo-service bench decide`: what a decision costs, from the crossing to the offer's bytes.
 
-A store with campaigns that all answer the same crossing, with audiences, caps, hours, stock and products, and a ledger on
-a real Redis. A decision is one crossing with all its campaigns. They come as they do in the service: some to an entry of
+A store with campaigns that all answer the same crossing, with audiences, caps, hours, stock and products, paced by the
+occupancy to come, and a ledger on a real Redis. A decision is one crossing with all its campaigns. They come as they do in the service: some to an entry of
 the log, and one question to the ledger for all of them. CPU is this process's; the store's is told apart.
 """
 
@@ -22,14 +22,18 @@ from geo_service.catalogue.site import Site
 from geo_service.embedded.servers import start_servers
 from geo_service.flow.ledger import Ledger, MemoryLedger
 from geo_service.flow.offering import Offering
+from geo_service.flow.pacers import Pacers
 from geo_service.offers.facts import Facts
 from geo_service.storage.connection import connect
 from geo_service.storage.keys import Keys
 from geo_service.storage.redis_ledger import RedisLedger
 from geo_service.wiring import tune_interpreter
+from occupancy.day import Flows
 from sensors.instants import instant
 
 CAMPAIGNS = 3
+_PEOPLE = 40_000.0
+"""Inside a store so large that pacing, which is asked each time, never says no."""
 T0_MS = 1_780_740_000_000
 _CATEGORIES = ("bakery", "coffee", "dairy", "fruit", "fish")
 _ALL_DAY: dict[str, Any] = {day: [["06:00", "23:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
@@ -78,14 +82,15 @@ def _run(count: int, progress: Callable[[str], None]) -> dict[str, Any]:
 
 def _measure(ledger: Ledger, count: int, per_entry: int) -> tuple[float, int]:
     """CPU microseconds of a decision, and decisions a second."""
-    offering = Offering(site(), ledger)
-    occupancy = _occupancy()
+    where = site()
+    offering, pacers = Offering(where, ledger), Pacers(where)
+    offering.pace, offering.pace_looking = pacers.pace, pacers.look
     sent = 0
-    _decide(offering, ledger, list(_crossings(-64, 0)), occupancy)
+    _decide(offering, pacers, ledger, list(_crossings(-64, 0)))
     entries = [list(_crossings(at, at + per_entry)) for at in range(0, count, per_entry)]
     began, cpu_began = time.perf_counter(), time.process_time()
     for entry in entries:
-        sent += _decide(offering, ledger, entry, occupancy)
+        sent += _decide(offering, pacers, ledger, entry)
     cpu_s, wall_s = time.process_time() - cpu_began, time.perf_counter() - began
     if not sent:
         raise AssertionError("nothing was sent: this is no measure of a decision")
@@ -93,12 +98,16 @@ def _measure(ledger: Ledger, count: int, per_entry: int) -> tuple[float, int]:
     return round(cpu_s / decided * 1e6, 1), round(decided / wall_s)
 
 
-def _decide(offering: Offering, ledger: Ledger, crossings: list[outputs.Crossing], occupancy: outputs.Occupancy) -> int:
+def _decide(offering: Offering, pacers: Pacers, ledger: Ledger, crossings: list[outputs.Crossing]) -> int:
     """As the fold does: decide, encode, and commit what was claimed; how many were sent."""
     now_ms = T0_MS + int(crossings[0].id.rpartition("-")[2].lstrip("-")) // 2
+    people = _PEOPLE + now_ms % 7  # no two entries find it as full
+    pacers.occupied("s1", people, 10.0, "live", Flows(T0_MS, 100.0 + people, 60.0), now_ms)
+    occupancy = _occupancy(people)
     for number, crossing in enumerate(crossings):
         offering.ask(crossing, _facts(number))
     decisions = offering.answer(lambda _store, _now_ms: occupancy, now_ms)
+    pacers.decided(decisions.offers, now_ms)
     _ = [outputs.encode(offer) for offer in decisions.offers]
     ledger.commit(decisions.to_commit, now_ms)
     return sum(offer.decision == "sent" for offer in decisions.offers)
@@ -126,7 +135,9 @@ def site() -> Site:
         )
         for number in range(CAMPAIGNS)
     ]
-    store = Store(id="s1", name="One", lat=45, lon=-6, hours=_ALL_DAY, capacity=Capacity(comfort=100, legal=200))
+    store = Store(
+        id="s1", name="One", lat=45, lon=-6, hours=_ALL_DAY, capacity=Capacity(comfort=100_000, legal=200_000)
+    )
     return Site(
         store={"s1": store},
         campaign={campaign.id: campaign for campaign in campaigns},
@@ -167,14 +178,14 @@ def _crossings(start: int, stop: int) -> Iterator[outputs.Crossing]:
         )
 
 
-def _occupancy() -> outputs.Occupancy:
+def _occupancy(people: float) -> outputs.Occupancy:
     return outputs.Occupancy(
         store="s1",
         zone=None,
         time=instant(T0_MS),
-        mean=40,
-        low=35,
-        high=45,
+        mean=people,
+        low=people - 5,
+        high=people + 5,
         rate=0.4,
         p_over=0,
         level="normal",
