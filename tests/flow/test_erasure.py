@@ -193,7 +193,7 @@ def assert_all_is_declared(client, keys: Keys):
     for key in found:
         declaration = keys.declared(key.decode())
         assert declaration is not None, f"{key!r} is declared nowhere"
-        ttl_ms, kind = client.pttl(key), client.type(key).decode()
+        kind, ttl_ms = client.type(key).decode(), client.pttl(key)
         if ttl_ms == -2:
             continue  # it has gone in this moment
         assert kind == declaration.kind, key
