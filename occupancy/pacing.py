@@ -349,7 +349,8 @@ class Pacer:
         if state.blind_since_ms is not None and state.now_ms - state.blind_since_ms >= BLIND_MS:
             return f"how full the store is has not been known since {self._clock(state.blind_since_ms)}"
         if state.holds:
-            return f"the store is full ({evidence.now:.0f} ± {evidence.sigma_now:.0f} of {evidence.capacity} people)"
+            still = "is full" if state.below_since_ms is None else "was full until a moment ago"
+            return f"the store {still} ({evidence.now:.0f} ± {evidence.sigma_now:.0f} of {evidence.capacity} people)"
         return None if fits else self._would_be(evidence)
 
     def _would_be(self, evidence: Evidence) -> str:

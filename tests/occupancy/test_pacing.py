@@ -106,7 +106,8 @@ def test_a_store_at_its_capacity_is_held_until_it_has_had_room_for_two_minutes()
     made = pacer(118)
     assert made.verdict(T0, WALK_S).reason == "the store is full (118 ± 2 of 120 people)"
     made.occupied(T0 + MINUTE_MS, 40, 4.0, "live")
-    assert not made.verdict(T0 + 2 * MINUTE_MS, WALK_S).admit
+    calm = made.verdict(T0 + 2 * MINUTE_MS, WALK_S)
+    assert (calm.admit, calm.reason) == (False, "the store was full until a moment ago (40 ± 2 of 120 people)")
     made.occupied(T0 + 2 * MINUTE_MS, 112, 4.0, "live")
     made.occupied(T0 + 3 * MINUTE_MS, 40, 4.0, "live")
     assert not made.verdict(T0 + 3 * MINUTE_MS + SLACK_MS - 1, WALK_S).admit
