@@ -6,7 +6,6 @@ It is kept by campaign, for the stores that this partition owns.
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -18,6 +17,7 @@ from geo_service.catalogue.site import Site
 from geo_service.flow.aftermath import Aftermath, Over
 from geo_service.flow.entries import Pursuit, Redeemed, Undelivered
 from geo_service.flow.ledger import Ledger
+from geo_service.flow.pacers import fingerprint
 from geo_service.flow.pursuing import Beside, Judge, Pursuing, Try, plan_there
 from geo_service.flow.waiting import Waiting
 from geo_service.offers.campaigns import Placement, StoreRules, Terms, concerns
@@ -246,7 +246,7 @@ class Offering:
 
     def _await(self, offer: outputs.Offer, now_ms: int) -> None:
         expires_ms = millis(offer.expires) if offer.expires is not None else now_ms
-        visitor = _visitor(offer.device, offer.store)
+        visitor = fingerprint(offer.device, offer.store)
         until_ms = min(expires_ms, now_ms + _OUTCOME_MS)
         self._open[offer.id] = _Open(until_ms, offer.campaign, visitor)
         self._visitors.setdefault(visitor, {})[offer.id] = None
@@ -256,7 +256,7 @@ class Offering:
         """Somebody came in: what was offered to them while they were outside was taken up."""
         if crossing.role != "store" or crossing.type != "enter":
             return
-        for offer_id in list(self._visitors.get(_visitor(crossing.device, crossing.store or ""), ())):
+        for offer_id in list(self._visitors.get(fingerprint(crossing.device, crossing.store or ""), ())):
             self._close(offer_id, now_ms, accepted=True)
 
     def redeemed(self, entry: Redeemed, now_ms: int) -> outputs.Redemption | None:
@@ -360,7 +360,3 @@ def _answers(campaign: Campaign, crossing: outputs.Crossing) -> bool:
     trigger = campaign.trigger
     of_type = trigger.type == crossing.type or (trigger.type == "order_ready" and crossing.type == "enter")
     return trigger.role == crossing.role and of_type
-
-
-def _visitor(device: str, store: str) -> str:
-    return blake2b(f"{device}\n{store}".encode(), digest_size=12).hexdigest()

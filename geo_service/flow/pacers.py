@@ -156,8 +156,10 @@ class Pacers:
     def undelivered(self, store_id: str, visitors: Iterable[str], now_ms: int) -> None:
         """No invitation reached these (fingerprints): they are not waited for."""
         pacer = self._pacers.get(store_id)
-        for visitor in visitors if pacer is not None else ():
-            if pacer is not None and pacer.waits_for(visitor):
+        if pacer is None:
+            return
+        for visitor in visitors:
+            if pacer.waits_for(visitor):
                 pacer.undelivered(now_ms, visitor)
                 self._tell_soon(store_id)
 
@@ -339,7 +341,7 @@ def _decided(override: Override) -> Decided:
 
 
 def fingerprint(device: str, store_id: str) -> str:
-    """Whom a store waits for, without saying who that is."""
+    """Whom a store waits for or has an open offer for, without saying who that is: offers and pacers tell each other by it."""
     return blake2b(f"{device}\n{store_id}".encode(), digest_size=12).hexdigest()
 
 

@@ -199,22 +199,28 @@ class Run:
         return [self._folding._partitions[number].dump() for number in range(self._partitions)]
 
 
-def play(servers, partitions, crash_at=None):
-    """The whole history, folded as it comes: the run, what was heard of each entry, and what is left in the servers."""
-    log = servers.log()
-    heard = log.reader("test")
-    run = Run(servers, partitions, crash_at)
+def go_through(servers, run, history, partitions, at_once):
+    """Feed `(second, key that decides the partition or None for all, body)` in the order of time, folded so many at a time;
+    what was heard.
+    """
+    heard = servers.log().reader("test")
     said = []
-    for at, (second, key, body) in enumerate(sorted(history(), key=lambda item: item[0])):
+    for at, (second, key, body) in enumerate(sorted(history, key=lambda item: item[0])):
         owners = range(partitions) if key is None else [partition_of(key, partitions)]
         servers.feed(T0 + second * 1000 + at, [(owner, body) for owner in owners])
-        if at % FED_AT_ONCE == 0:
+        if at % at_once == 0:
             run.fold()
             said += heard.read(1000, 0)
     run.fold()
-    said += heard.read(1000, 0)
+    return said + list(heard.read(1000, 0))
+
+
+def play(servers, partitions, crash_at=None):
+    """The whole history, folded as it comes: the run, what was heard of each entry, and what is left in the servers."""
+    run = Run(servers, partitions, crash_at)
+    said = go_through(servers, run, history(), partitions, FED_AT_ONCE)
     totals = servers.ledger.total(["cap:bread:total", "cap:bun:total"], T0 + 33_000)
-    return run, said, (log.current_all(""), totals)
+    return run, said, (servers.log().current_all(""), totals)
 
 
 def lines_of(said):

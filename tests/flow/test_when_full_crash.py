@@ -8,12 +8,11 @@ import pytest
 from geo_service.catalogue.documents import Trigger, WhenFull
 from geo_service.catalogue.site import encode_document
 from geo_service.flow.entries import Change, Changes, Consent, Forget, Override, Pings, Readings, Recount, Tick
-from geo_service.flow.intake import partition_of
 from geo_service.offers.redirect import moment_of
 from geo_service.pings.batch import PingBatch
 from sensors.readings import Reading
 
-from .test_crash_points import InMemory, Run, lines_of
+from .test_crash_points import InMemory, Run, go_through, lines_of
 from .when_full import LON, NAN, STORES, T0, bread, site_of
 
 CAMPAIGNS = (
@@ -62,19 +61,9 @@ def history():
 def play(partitions, crash_at=None):
     """Everything that was said, folded a few entries at a time, and the state that is left."""
     servers = InMemory(partitions)
-    log = servers.log()
-    heard = log.reader("test")
     run = Run(servers, partitions, crash_at)
-    said = []
-    for at, (second, key, body) in enumerate(sorted(history(), key=lambda item: item[0])):
-        owners = range(partitions) if key is None else [partition_of(key, partitions)]
-        servers.feed(T0 + second * 1000 + at, [(owner, body) for owner in owners])
-        if at % FED_AT_ONCE == 0:
-            run.fold()
-            said += heard.read(1000, 0)
-    run.fold()
-    said += heard.read(1000, 0)
-    return run, said, log.current_all("")
+    said = go_through(servers, run, history(), partitions, FED_AT_ONCE)
+    return run, said, servers.log().current_all("")
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
