@@ -12,7 +12,7 @@ from geo_service.delivery.webhook_endpoints import rotated
 from geo_service.delivery.webhook_signing import new_secret
 from geo_service.delivery.webhooks import SENDERS, SENDERS_TO_FAILING
 
-from .webhook_office import Receiver, until
+from .webhook_office import Receiver, hanging, until
 
 
 def test_what_waits_arrives_in_order_signed_and_with_its_id(office, receiver):
@@ -49,15 +49,7 @@ def test_during_a_rotation_both_secrets_sign(office, receiver):
 
 def test_endpoints_do_not_wait_for_each_other(office, receiver):
     desk = office()
-    slow = Receiver()
-    release = threading.Event()
-
-    def wait(handler):
-        release.wait(20)
-        handler.close_connection = True
-
-    slow.hold = wait
-    try:
+    with hanging() as slow:
         desk.add("slow", slow.url)
         desk.add("quick", receiver.url)
         desk.queue("slow", 1)
@@ -66,22 +58,11 @@ def test_endpoints_do_not_wait_for_each_other(office, receiver):
         until(lambda: slow.came)
         until(lambda: desk.state("quick").delivered == 2)
         assert desk.state("slow").delivered == 0
-    finally:
-        release.set()
-        slow.close()
 
 
 def test_however_many_hang_the_others_are_served(office, receiver):
     desk = office()
-    slow = Receiver()
-    release = threading.Event()
-
-    def wait(handler):
-        release.wait(20)
-        handler.close_connection = True
-
-    slow.hold = wait
-    try:
+    with hanging() as slow:
         for number in range(SENDERS + 4):
             desk.add(f"slow{number}", slow.url)
             desk.queue(f"slow{number}", 1)
@@ -93,9 +74,6 @@ def test_however_many_hang_the_others_are_served(office, receiver):
         desk.queue("wh", 2)
         until(lambda: desk.state("wh").delivered == 1)
         assert len(slow.came) == SENDERS_TO_FAILING
-    finally:
-        release.set()
-        slow.close()
 
 
 def test_a_new_address_is_heeded_between_two_deliveries(office, receiver):

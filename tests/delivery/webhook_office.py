@@ -3,6 +3,7 @@
 import ssl
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from geo_service.delivery.webhook_endpoints import EndpointBody, made
@@ -61,6 +62,23 @@ class Receiver:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextmanager
+def hanging():
+    """An endpoint that takes what comes and answers nothing, until the end."""
+    receiver, release = Receiver(), threading.Event()
+
+    def wait(handler):
+        release.wait(20)
+        handler.close_connection = True
+
+    receiver.hold = wait
+    try:
+        yield receiver
+    finally:
+        release.set()
+        receiver.close()
 
 
 class Office:
