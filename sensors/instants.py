@@ -30,3 +30,8 @@ def millis(when: datetime | float) -> int:
 def instant(milliseconds: int) -> datetime:
     """The UTC datetime of milliseconds since the epoch."""
     return EPOCH + milliseconds * _MILLISECOND
+
+
+def rfc3339(milliseconds: int) -> str:
+    """The same as text, as outputs have it: `2026-06-04T11:00:00Z`."""
+    return instant(milliseconds).isoformat().replace("+00:00", "Z")

@@ -35,7 +35,7 @@ from geo_service.offers.campaigns import concerns
 from geo_service.offers.decide import QUESTIONS
 from geo_service.offers.redirect import MOST_STORES, moment_of
 from geo_service.principals import Action, Principal
-from sensors.instants import instant
+from sensors.instants import rfc3339
 
 Ports = NamedDependency[SkipValidation[Services]]
 _ANSWER_S = 5.0
@@ -114,12 +114,8 @@ def _delivery(fate: Any) -> dict[str, str]:
     said = {"fate": fate.get("fate", "none")}
     for name, field in (("fate_ms", "since"), ("pulled_ms", "pulled")):
         if name in fate:
-            said[field] = _time(int(fate[name]))
+            said[field] = rfc3339(int(fate[name]))
     return said
-
-
-def _time(at_ms: int) -> str:
-    return instant(at_ms).isoformat().replace("+00:00", "Z")
 
 
 def _told(services: Services, principal: Principal, offer: str) -> list[dict[str, Any]]:
@@ -129,7 +125,7 @@ def _told(services: Services, principal: Principal, offer: str) -> list[dict[str
     told = services.webhooks.queues.told_of(offer)
     endpoints = services.webhooks.endpoints.all() if told else []
     return [
-        {"webhook": endpoint.id, "state": each.state, "attempts": each.attempts, "since": _time(each.at_ms)}
+        {"webhook": endpoint.id, "state": each.state, "attempts": each.attempts, "since": rfc3339(each.at_ms)}
         for endpoint in endpoints
         if may_see(principal, endpoint) and (each := told.get(endpoint.id)) is not None
     ]
@@ -242,7 +238,7 @@ def _previewed(key: str, as_of_ms: int, verdicts: list[Verdict], *, more: bool, 
         groups[said.pop("decision")].append(said)
     return Preview(
         campaign=key,
-        as_of=instant(as_of_ms).isoformat().replace("+00:00", "Z"),
+        as_of=rfc3339(as_of_ms),
         considered=len(verdicts),
         more=more,
         would_get=groups["sent"],

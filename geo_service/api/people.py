@@ -17,7 +17,7 @@ from geo_service.flow.intake import ConsentBody
 from geo_service.ids import require_id
 from geo_service.people.erasure import Erasure
 from geo_service.principals import Action
-from sensors.instants import instant
+from sensors.instants import rfc3339
 
 Ports = NamedDependency[SkipValidation[Services]]
 Streams = NamedDependency[SkipValidation[Hub]]
@@ -59,10 +59,6 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     """By the name of the key that it is in, as docs/people.md explains them."""
 
 
-def _time(at_ms: int) -> str:
-    return instant(at_ms).isoformat().replace("+00:00", "Z")
-
-
 def _people(services: Services) -> People:
     if services.people is None:
         raise ProblemError(503, "what is kept of people is not looked after here")
@@ -73,8 +69,8 @@ def _shown(receipt: str, erasure: Erasure) -> Receipt:
     return Receipt(
         receipt=receipt,
         state="under way" if erasure.done_ms is None else "done",
-        requested=_time(erasure.requested_ms),
-        done=None if erasure.done_ms is None else _time(erasure.done_ms),
+        requested=rfc3339(erasure.requested_ms),
+        done=None if erasure.done_ms is None else rfc3339(erasure.done_ms),
         removed=erasure.removed,
         left=erasure.left,
         files=erasure.files,
@@ -104,11 +100,11 @@ async def get_export(services: Ports, person: FromPath[str]) -> Export:
     def look() -> Export:
         people = _people(services)
         said = [
-            ConsentSaid(time=_time(each.at_ms), purposes=each.purposes, version=each.version)
+            ConsentSaid(time=rfc3339(each.at_ms), purposes=each.purposes, version=each.version)
             for each in people.consents.history(person)
         ]
         kept = {name: list(found) for name, found in people.data.export(person).items()}
-        return Export(person=person, time=_time(services.now_ms()), consents=said, kept=kept)
+        return Export(person=person, time=rfc3339(services.now_ms()), consents=said, kept=kept)
 
     return await asyncio.to_thread(look)
 
@@ -121,7 +117,7 @@ async def delete_person(services: Ports, hub: Streams, person: FromPath[str]) ->
     topic = f"http:/v1/people/{require_id(person, 'person')}"
 
     def forget() -> Receipt:
-        people, now = services.people, _time(services.now_ms())
+        people, now = services.people, rfc3339(services.now_ms())
         # First of all, so that nothing new comes in while the rest is done.
         receipt = people.erasures.request(person) if people is not None else None
         answer(services.intake.take(topic, b""))

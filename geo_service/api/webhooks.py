@@ -18,7 +18,7 @@ from geo_service.delivery.webhook_endpoints import Endpoint, EndpointBody, check
 from geo_service.delivery.webhook_records import WebhookDelivery, WebhookFate, WebhookState
 from geo_service.delivery.webhook_signing import new_secret
 from geo_service.principals import Action, Principal
-from sensors.instants import instant
+from sensors.instants import rfc3339
 
 Ports = NamedDependency[SkipValidation[Services]]
 _MAY = [Requires(Action.WEBHOOKS)]
@@ -170,7 +170,7 @@ def _wanted(services: Services, principal: Principal, body: EndpointBody, before
 
 
 def _time(at_ms: int | None) -> str | None:
-    return instant(at_ms).isoformat().replace("+00:00", "Z") if at_ms else None
+    return rfc3339(at_ms) if at_ms else None
 
 
 def _standing(state: WebhookState) -> Standing:

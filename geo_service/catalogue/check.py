@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from geo_service.catalogue.check_campaigns import Found, Reach, check_campaign, unknown_tags
+from geo_service.catalogue.check_campaigns import Reach, check_campaign, unknown_tags
+from geo_service.catalogue.check_when_full import Found
 from geo_service.catalogue.documents import (
     Campaign,
     Fence,

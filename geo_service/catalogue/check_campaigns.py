@@ -1,9 +1,8 @@
 """What is wrong with a campaign beyond its grammar: what would have no effect, and what would keep it silent for good."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 
-from geo_service.catalogue.check_when_full import check_when_full
+from geo_service.catalogue.check_when_full import Found, check_when_full
 from geo_service.catalogue.documents import Campaign, Fence, Policy, Store
 from geo_service.catalogue.hours import Hours
 from geo_service.catalogue.site import Site
@@ -14,8 +13,6 @@ from geo_service.offers.benefits import Benefit, Text, cost_of, read_benefit, sp
 from geo_service.offers.campaigns import concerns
 from geo_service.offers.texts import words_of
 
-Found = Iterator[tuple[str, str]]
-"""`(severity, reason)` of one document."""
 CHANNELS = ("push",)
 """What a campaign's `channel` may be: its offers go to the phone, which may fetch them too."""
 

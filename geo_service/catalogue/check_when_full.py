@@ -9,6 +9,7 @@ from geo_service.offers.audience import metres_between
 from geo_service.offers.redirect import Reach, read_when_full
 
 Found = Iterator[tuple[str, str]]
+"""`(severity, reason)` of one document."""
 _NAMED = 3
 """Stores that a warning names."""
 

@@ -218,14 +218,11 @@ class Offering:
         Changes nothing; the ledger is not asked.
         """
         plans = []
-        for crossing, facts in people:
-            store = self._site.store[crossing.store or ""]
+        placements = self._previewed(campaign, [crossing.store or "" for crossing, _ in people])
+        for (crossing, facts), meant in zip(people, placements, strict=True):
             others = [each for each in self.triggered(crossing, facts) if each.campaign.id != campaign.id]
-            state = "active" if campaign.state == "draft" else campaign.state
-            meant = self.placement(msgspec.structs.replace(campaign, state=state), store)
-            world = self._world([*others, meant], facts, occupancies(store.id, now_ms))
+            world = self._world([*others, meant], facts, occupancies(meant.store.id, now_ms))
             plans.append(plan(crossing, world._replace(pace=self.pace_looking), now_ms))
-        self._terms.pop(campaign.id, None)
         return plans
 
     def preview_there(
@@ -233,11 +230,15 @@ class Offering:
     ) -> list[Plan]:
         """How those who are sent on would be judged at the store that is next, which must be one of these."""
         judge = self._judge(occupancies, now_ms, self.pace_looking)
-        meant = msgspec.structs.replace(campaign, state="active" if campaign.state == "draft" else campaign.state)
-        stores = [self._site.store[pursuit.stores[0]] for pursuit in pursuits]
-        placements = [self.placement(meant, store) for store in stores]
-        self._terms.pop(campaign.id, None)
+        placements = self._previewed(campaign, [pursuit.stores[0] for pursuit in pursuits])
         return [plan_there(*each, self._site, judge) for each in zip(pursuits, placements, strict=True)]
+
+    def _previewed(self, campaign: Campaign, stores: Sequence[str]) -> list[Placement]:
+        """The campaign in each of these stores, active if it is a draft; nothing of that is remembered."""
+        meant = msgspec.structs.replace(campaign, state="active" if campaign.state == "draft" else campaign.state)
+        placements = [self.placement(meant, self._site.store[store]) for store in stores]
+        self._terms.pop(campaign.id, None)
+        return placements
 
     def _world(self, placements: list[Placement], facts: Facts, occupancy: outputs.Occupancy | None) -> World:
         return World(placements, self._site.stock, facts, occupancy, self.acceptance, self.pace, self._secret)
